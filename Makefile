@@ -1,0 +1,56 @@
+# Every target sets up .venv first if it has to. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/imageclef
+COLLECTION ?=
+FLAGS := $(if $(CONFIG),--config $(CONFIG))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-gpu lint bench lock clean \
+        ingest train extract classify index knn uapt-2018
+
+help:  ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.done  ## Create .venv with the exact versions of requirements.lock
+
+.venv/.done: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "imageclef needs Python 3.11 or newer; PYTHON=... names one")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## Draw a collection of phantoms and walk the whole path, in about two minutes
+	$(RUN) demo
+
+test: setup  ## Run the quick tests
+	$(BIN)/python -m pytest
+
+test-slow: setup  ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: setup  ## Run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+lint: setup  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ingest train extract classify index knn: setup  ## Run a stage on imageclef.toml, or on CONFIG=FILE
+	$(RUN) $@ $(FLAGS)
+
+uapt-2018: setup  ## Make the nine runs of 2018; IMAGES=FOLDER holds train, valid and their lists
+	$(BIN)/python pipelines/uapt_2018.py $(IMAGES) --preset $(or $(PRESET),small)
+
+bench: setup  ## Measure the solver and ingest against others, side by side; IMAGES=FOLDER of real images
+	$(BIN)/python pipelines/bench_logistic.py
+	$(if $(IMAGES),$(BIN)/python pipelines/bench_ingest.py $(IMAGES))
+
+lock: setup  ## Write requirements.lock anew
+	echo 'torch==2.10.0' | $(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --constraint - --output-file requirements.lock --quiet
+
+clean:  ## Remove .venv and what the demo made
+	rm -rf .venv demo

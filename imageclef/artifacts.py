@@ -1,0 +1,186 @@
+"""Artifacts: folders that are published whole, or not at all.
+
+A stage writes into a hidden sibling, ``.NAME.partial``; ``manifest.json`` is written last, then the
+folder is renamed. A folder without a manifest does not exist. The manifest names what the artifact was
+made from (its `Recipe`), so that a stage whose recipe has not changed is skipped, and a stage that was
+killed finds the partial folder of the same recipe and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from imageclef.errors import ArtifactError, MissingArtifact
+
+MANIFEST = "manifest.json"
+_RECIPE = "recipe.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an artifact is made from: two artifacts of one recipe are interchangeable.
+
+    Attributes:
+        stage: the function of `imageclef.stages` that makes it.
+        settings: JSON values; everything that changes the bytes.
+        inputs: a digest for each thing read, by its name.
+        seed: of every random choice.
+    """
+
+    stage: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def digest(self) -> str:
+        """A sha256 in hexadecimal of all of it."""
+        return hashlib.sha256(_canonical(asdict(self))).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published folder and its manifest."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """What later stages name as their input: changes with the recipe or with any byte written."""
+        identity = {key: self.manifest[key] for key in ("recipe", "files")}
+        return hashlib.sha256(_canonical(identity)).hexdigest()
+
+
+def open_artifact(path: Path, made_by: str) -> Artifact:
+    """Open a published artifact.
+
+    Args:
+        path: its folder.
+        made_by: the command that makes it, for the message.
+
+    Raises:
+        MissingArtifact: the folder or its manifest is not there.
+        ArtifactError: the manifest cannot be read, or is of another format, or a file is missing.
+    """
+    manifest_path = path / MANIFEST
+    try:
+        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+        if manifest["format"] != _FORMAT:
+            raise ArtifactError(
+                f"{manifest_path}: format {manifest['format']}, expected {_FORMAT}; run `{made_by}` again"
+            )
+        for name, facts in manifest["files"].items():
+            if (path / name).stat().st_size != facts["bytes"]:
+                raise ArtifactError(
+                    f"{path / name}: not the {facts['bytes']} bytes of its manifest; run `{made_by}` again"
+                )
+    except FileNotFoundError as error:
+        if Path(error.filename) == manifest_path:
+            raise MissingArtifact(f"{path} is not there; `{made_by}` makes it") from None
+        raise ArtifactError(f"{error.filename}: missing; run `{made_by}` again") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ArtifactError(f"{manifest_path}: not a manifest; run `{made_by}` again") from None
+    return Artifact(path, manifest)
+
+
+def up_to_date(path: Path, recipe: Recipe) -> Artifact | None:
+    """The artifact at `path` if it was made by this very recipe and is whole, else None."""
+    try:
+        artifact = open_artifact(path, made_by=recipe.stage)
+    except (MissingArtifact, ArtifactError):
+        return None
+    return artifact if artifact.manifest["recipe"] == recipe.digest else None
+
+
+@contextmanager
+def building(path: Path, recipe: Recipe, **facts: Any) -> Iterator[Path]:
+    """Yield a folder to write into; publish it at `path` when the block ends without an error.
+
+    After an error or a kill the partial folder stays, and the next call with the same recipe gets it
+    back with what was done so far; a partial folder of another recipe is discarded.
+
+    Args:
+        path: where the artifact will be.
+        recipe: what it is made from.
+        **facts: further entries of the manifest that do not identify the artifact, such as the device.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    if not _continues(partial, recipe):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _write_json(partial / _RECIPE, asdict(recipe))
+    started = time.monotonic()
+    yield partial
+    (partial / _RECIPE).unlink()
+    manifest = {
+        "format": _FORMAT,
+        "stage": recipe.stage,
+        "recipe": recipe.digest,
+        "settings": dict(recipe.settings),
+        "inputs": dict(recipe.inputs),
+        "seed": recipe.seed,
+        "version": version("imageclef"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - started, 3),
+        **facts,
+        "files": _inventory(partial),
+    }
+    _write_json(partial / MANIFEST, manifest)
+    _swap_in(partial, path)
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, default=str)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _continues(partial: Path, recipe: Recipe) -> bool:
+    try:
+        begun = json.loads((partial / _RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(_canonical(begun) == _canonical(asdict(recipe)))
+
+
+def _inventory(folder: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        for path in files
+    }
+
+
+def _swap_in(partial: Path, path: Path) -> None:
+    """Rename, keeping the earlier artifact until the new one stands in its place."""
+    retired = path.with_name(f".{path.name}.retired")
+    shutil.rmtree(retired, ignore_errors=True)
+    if path.exists():
+        path.rename(retired)
+    partial.rename(path)
+    shutil.rmtree(retired, ignore_errors=True)

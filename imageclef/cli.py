@@ -1,0 +1,262 @@
+"""The command line: one thin command for each stage.
+
+Heavy imports stand inside the commands, so that ``imageclef --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from imageclef.errors import ImageclefError
+
+if TYPE_CHECKING:
+    from imageclef.config import Config
+    from imageclef.progress import Reporter
+    from imageclef.stages.report import Report
+
+app = typer.Typer(
+    help="Concept detection and similarity search in medical images.",
+    epilog="The path: ingest, train, extract, classify or index and knn, evaluate. Begin with `imageclef demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file. [default: imageclef.toml]", metavar="FILE")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Override a setting; repeatable.", metavar="SECTION.KEY=VALUE")
+]
+DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+CollectionOption = Annotated[
+    str | None, typer.Option("--collection", help="One collection of the configuration.", metavar="NAME")
+]
+EditionOption = Annotated[str, typer.Option("--edition", help="Whose rules: 2018 to 2026.", metavar="YEAR")]
+
+
+@app.command()
+def ingest(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    collection: CollectionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Decode images and read concept lists: every collection, or one."""
+    _stage("ingest", config, set_, device, as_json, quiet, collection=collection)
+
+
+@app.command()
+def train(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    collection: CollectionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit the feature learner to the images of collection `train`; labels are not used."""
+    _only_train(collection)
+    _stage("train", config, set_, device, as_json, quiet)
+
+
+@app.command()
+def extract(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    collection: CollectionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Extract the features of every collection, or of one."""
+    _stage("extract", config, set_, device, as_json, quiet, collection=collection)
+
+
+@app.command()
+def classify(
+    top: Annotated[int | None, typer.Option(help="Number of concepts, by falling frequency.", min=1)] = None,
+    offset: Annotated[int | None, typer.Option(help="Rank of the first of them.", min=0)] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    collection: CollectionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit the linear classifier, tune its thresholds, write a run."""
+    _stage("classify", config, set_, device, as_json, quiet, collection=collection, top=top, offset=offset)
+
+
+@app.command()
+def index(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Build the similarity index over collection `train`."""
+    _stage("index", config, set_, device, as_json, quiet)
+
+
+@app.command()
+def knn(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    collection: CollectionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a run from the concepts of the nearest neighbours."""
+    _stage("knn", config, set_, device, as_json, quiet, collection=collection)
+
+
+@app.command()
+def similar(
+    image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
+    k: Annotated[int, typer.Option("-k", "--k", help="Number of neighbours.", min=1)] = 10,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet.", metavar="PNG")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show the images that are most similar to an image."""
+    _stage("similar", config, set_, device, as_json, quiet, image=image, k=k, sheet=sheet)
+
+
+@app.command()
+def validate(
+    run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
+    ids: Annotated[Path, typer.Option(help="A concept list, or a file of ids.", metavar="LIST")],
+    edition: EditionOption = "2018",
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Refuse what the organisers refuse."""
+    _call("validate", as_json, quiet, run=run, ids=ids, edition=edition)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
+    truth: Annotated[Path, typer.Argument(help="The concept list of the same images.", show_default=False)],
+    edition: EditionOption = "2018",
+    manual: Annotated[Path | None, typer.Option(help="Manual concepts, for 2025 and 2026.", metavar="FILE")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score a run as the organisers do."""
+    _call("evaluate", as_json, quiet, run=run, truth=truth, edition=edition, manual=manual)
+
+
+@app.command()
+def merge(
+    runs: Annotated[list[Path], typer.Argument(help="Run files.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The run to write.", metavar="RUN")],
+    edition: EditionOption = "2018",
+    how: Annotated[str, typer.Option(help="union, intersection, majority or vote.")] = "union",
+    weight: Annotated[list[float] | None, typer.Option(help="For the vote: one for each run.")] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Join windows, or let runs vote."""
+    _call("merge", as_json, quiet, runs=runs, out=out, edition=edition, how=how, weights=weight)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to draw the collection and work.")] = Path("demo"),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Draw a collection of phantoms and walk the whole path."""
+    _call("demo", as_json, quiet, folder=folder, reporter=_reporter(as_json, quiet))
+
+
+def main() -> None:
+    """Run a command: an error that imageclef raises is one line and exit code 1."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app()
+    except ImageclefError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        typer.echo("imageclef: stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+    except (OSError, MemoryError) as error:
+        _fail(f"{type(error).__name__}: {error}")
+
+
+def _stage(
+    name: str,
+    config: Path | None,
+    overrides: list[str] | None,
+    device: str | None,
+    as_json: bool,
+    quiet: bool,
+    **arguments: Any,
+) -> None:
+    """Run a stage that works by the configuration."""
+    from imageclef.config import load_config
+
+    settings: Config = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
+    _call(name, as_json, quiet, config=settings, **arguments, reporter=_reporter(as_json, quiet))
+
+
+def _call(name: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
+    """Call the function of `imageclef.stages`, and print its report."""
+    from imageclef import stages
+
+    function: Callable[..., Report] = getattr(stages, name)
+    report = function(**arguments)
+    if as_json:
+        typer.echo(json.dumps(_flat(report)))
+    elif not quiet:
+        from imageclef.terminal import print_report
+
+        print_report(report)
+
+
+def _flat(report: Report) -> dict[str, Any]:
+    """The report with its figures at the top, as scripts want them."""
+    facts = report.as_json()
+    figures: dict[str, Any] = facts.pop("figures")
+    return {**figures, **facts}
+
+
+def _reporter(as_json: bool, quiet: bool) -> Reporter:
+    from imageclef.terminal import reporter
+
+    return reporter(silent=quiet or as_json)
+
+
+def _only_train(collection: str | None) -> None:
+    if collection not in (None, "train"):
+        raise typer.BadParameter("learners are trained on collection train", param_hint="--collection")
+
+
+def _terminated(signum: int, frame: object) -> NoReturn:
+    typer.echo("imageclef: terminated; the same command goes on from here", err=True)
+    sys.exit(128 + signum)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"imageclef: {' '.join(message.split())}", err=True)
+    sys.exit(1)

@@ -1,0 +1,1 @@
+"""From features to concepts: the classifier, its thresholds, the measures."""

@@ -1,0 +1,163 @@
+"""Rows of features, read in blocks: nothing here grows with their number.
+
+One pass takes the moments that the solver starts from; every further pass reads standardised blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from imageclef.errors import TrainingError
+
+RESIDENT_SHARE = 0.5
+"""Of a CUDA device's free memory: standardised rows that fit into it stay there between passes."""
+
+
+class FeatureRows:
+    """The chosen rows of a feature matrix, as float32 blocks on a device.
+
+    Args:
+        features: (n_images, n_features), an array or a memory map.
+        rows: (n_rows,) the rows to take, in any order; all of them by default.
+        device: where the blocks are handed out.
+        block_rows: the most rows of a block.
+    """
+
+    def __init__(
+        self, features: NDArray[np.float32], rows: NDArray[np.int64] | None, device: str, block_rows: int
+    ) -> None:
+        self._features = features
+        self._rows = rows
+        self.device = torch.device(device)
+        self.block_rows = block_rows
+        self.n_features = int(features.shape[1])
+
+    def __len__(self) -> int:
+        return len(self._features if self._rows is None else self._rows)
+
+    def original(self, position: int) -> int:
+        """The row of the whole matrix that stands at this position."""
+        return position if self._rows is None else int(self._rows[position])
+
+    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield positions and their rows (n_block, n_features). The tensor is reused: take what you need of it."""
+        buffer = np.empty((min(self.block_rows, len(self)), self.n_features), dtype=np.float32)
+        for start in range(0, len(self), self.block_rows):
+            where = slice(start, min(start + self.block_rows, len(self)))
+            block = buffer[: where.stop - start]
+            source: slice | NDArray[np.int64] = where if self._rows is None else self._rows[where]
+            np.copyto(block, self._features[source], casting="same_kind")
+            yield where, torch.from_numpy(block).to(self.device)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What one pass over rows X and labels Y takes down, about the columns' means.
+
+    Attributes:
+        mean: (n_features,) float64.
+        scale: (n_features,) float64, the standard deviation; infinite for a constant column, whose
+            standardised value is then 0 everywhere.
+        correlation: (n_features, n_features) float64, X'X / n of the standardised rows.
+        label_products: (n_concepts, n_features) float64, Y'X / n of the standardised rows.
+        prevalences: (n_concepts,) float64, the share of the rows with the concept.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+    label_products: NDArray[np.float64]
+    prevalences: NDArray[np.float64]
+
+
+def take_moments(rows: FeatureRows, labels: sparse.csr_array) -> Moments:
+    """Mean, scale and correlation of the rows, and their products with the labels, in one pass.
+
+    Sums are taken about a pivot near the mean, so that a column far from zero loses no digits, and
+    moved to the mean afterwards.
+
+    Args:
+        rows: X, n rows.
+        labels: (n, n_concepts), row i belonging to the i-th of `rows`.
+
+    Raises:
+        TrainingError: a feature is not finite.
+    """
+    n, d = len(rows), rows.n_features
+    pivot = _pivot(rows)
+    total = torch.zeros(d, dtype=torch.float64, device=rows.device)
+    products = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
+    label_sums = np.zeros((labels.shape[1], d))
+    for where, block in rows.blocks():
+        block -= pivot
+        sums = block.sum(0, dtype=torch.float64)
+        if not bool(torch.isfinite(sums).all()):
+            raise _not_finite(rows, where.start, block)
+        total += sums
+        products += block.T @ block
+        label_sums += labels[where].astype(np.float32).T @ block.cpu().numpy()
+    shift = (total / n).cpu().numpy()
+    prevalences = np.asarray(labels.sum(axis=0), dtype=np.float64).ravel() / n
+    mean = pivot.cpu().numpy().astype(np.float64) + shift
+    covariance = products.cpu().numpy() / n - np.outer(shift, shift)
+    spread = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    # Below the resolution of float32 at the mean, a column holds rounding and no information.
+    scale = np.where(spread > np.finfo(np.float32).eps * np.abs(mean), spread, np.inf)
+    return Moments(
+        mean=mean,
+        scale=scale,
+        correlation=covariance / scale[:, None] / scale[None, :],
+        label_products=(label_sums / n - np.outer(prevalences, shift)) / scale,
+        prevalences=prevalences,
+    )
+
+
+def _pivot(rows: FeatureRows) -> torch.Tensor:
+    """(n_features,) float32: a value near each column's mean, from the first block."""
+    _, block = next(rows.blocks())
+    return torch.nan_to_num(block.mean(0, dtype=torch.float64).float(), posinf=0.0, neginf=0.0)
+
+
+def _not_finite(rows: FeatureRows, start: int, block: torch.Tensor) -> TrainingError:
+    bad = torch.nonzero(~torch.isfinite(block)).tolist()
+    row, column = bad[0]
+    others = len({row for row, _ in bad}) - 1
+    more = f" ({others} more rows of this block too)" if others else ""
+    return TrainingError(
+        f"features: row {rows.original(start + row)}, column {column} is not finite{more}; expected finite numbers"
+    )
+
+
+class StandardisedRows:
+    """Blocks of rows with mean 0 and deviation 1 in every column, and 0 in constant ones."""
+
+    def __init__(self, rows: FeatureRows, moments: Moments) -> None:
+        self._rows = rows
+        self._mean = torch.from_numpy(moments.mean.astype(np.float32)).to(rows.device)
+        self._inverse = torch.from_numpy((1.0 / moments.scale).astype(np.float32)).to(rows.device)
+        self._resident: list[torch.Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yield (n_block, n_features) float32 on the device, from its memory where all of them fit."""
+        if self._resident is None and self._fits():
+            self._resident = [block.clone() for block in self._read()]
+        yield from self._read() if self._resident is None else self._resident
+
+    def _read(self) -> Iterator[torch.Tensor]:
+        for _, block in self._rows.blocks():
+            yield block.sub_(self._mean).mul_(self._inverse)
+
+    def _fits(self) -> bool:
+        if self._rows.device.type != "cuda":
+            return False
+        free, _ = torch.cuda.mem_get_info(self._rows.device)
+        return len(self) * self._rows.n_features * 4 < RESIDENT_SHARE * free

@@ -1,0 +1,184 @@
+"""Settings: one TOML file and ``--set key=value``, checked whole before any work begins.
+
+Relative paths are taken from the working directory, so that one experiment file serves any checkout.
+A learner's own settings stand in its file; here the table ``[learner]`` is carried as it was written.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imageclef.errors import ConfigError
+
+DEFAULT_PATH = Path("imageclef.toml")
+
+
+class Settings(BaseModel):
+    """The base of every settings object: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class CollectionSettings(Settings):
+    """Where a collection's files are.
+
+    Attributes:
+        images: a folder, searched with its subfolders.
+        concepts: a concept list of any edition.
+        groups: a CSV with the columns ID and group (patient, study); further columns are metadata.
+    """
+
+    images: Path
+    concepts: Path | None = None
+    groups: Path | None = None
+
+
+class IngestSettings(Settings):
+    """Decoding. `workers` is the number of threads, by default one for each core."""
+
+    workers: int | None = Field(default=None, ge=1)
+
+
+class ExtractSettings(Settings):
+    """Bulk extraction.
+
+    Attributes:
+        batch_size: images in flight; memory is bounded by it.
+        output: the learner's codes, or the activations of its last levels pooled to 2x2 and joined.
+        precision: of the networks' arithmetic; "auto" takes bf16 where the processor computes in it.
+    """
+
+    batch_size: int = Field(default=256, ge=1)
+    output: Literal["codes", "pooled"] = "codes"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class SplitSettings(Settings):
+    """The part of the training collection that nothing is fitted to: thresholds, k and C are tuned on it."""
+
+    fraction: float = Field(default=0.15, gt=0, lt=1)
+    seed: int = 0
+
+
+class ClassifySettings(Settings):
+    """The linear classifier.
+
+    Attributes:
+        top: number of concepts, by falling frequency in the training collection.
+        offset: rank of the first of them.
+        c: inverse strength of the L2 penalty, as in scikit-learn; "auto" takes the best of `cs` on the
+            held-out part.
+        rule: one threshold for all concepts, or one for each by coordinate ascent.
+    """
+
+    top: int = Field(default=500, ge=1)
+    offset: int = Field(default=0, ge=0)
+    c: float | Literal["auto"] = "auto"
+    cs: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    rule: Literal["global", "per-concept"] = "global"
+
+
+class IndexSettings(Settings):
+    """The similarity index: exact search by Euclidean distance or by cosine similarity."""
+
+    metric: Literal["l2", "cosine"] = "l2"
+
+
+class KnnSettings(Settings):
+    """Concepts from neighbours; "auto" takes the vote and the k that score best on the held-out part."""
+
+    vote: Literal["auto", "union", "most-frequent", "weighted"] = "auto"
+    ks: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 20, 30, 50, 80, 120, 200)
+
+
+class Config(Settings):
+    """Everything a command needs to know."""
+
+    workspace: Path = Path("artifacts")
+    seed: int = Field(default=0, ge=0)
+    device: str = "auto"
+    edition: str = "2018"
+    collections: dict[str, CollectionSettings] = {}
+    learner: dict[str, Any] = {"name": "aae", "preset": "small"}
+    ingest: IngestSettings = IngestSettings()
+    split: SplitSettings = SplitSettings()
+    extract: ExtractSettings = ExtractSettings()
+    classify: ClassifySettings = ClassifySettings()
+    index: IndexSettings = IndexSettings()
+    knn: KnnSettings = KnnSettings()
+
+    def collection(self, name: str) -> CollectionSettings:
+        """The settings of a named collection.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if name not in self.collections:
+            known = ", ".join(self.collections) or "none; add a table [collections.NAME] with images = ..."
+            raise ConfigError(f"no collection '{name}' in the configuration; there are: {known}")
+        return self.collections[name]
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        path: a TOML file; by default ``imageclef.toml`` where it exists, else the defaults.
+        overrides: ``section.key=value``, each value written as in TOML; bare words are strings.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key is unknown, or a value is not of its type.
+    """
+    where = path or DEFAULT_PATH
+    table: dict[str, Any] = {}
+    if path is not None or DEFAULT_PATH.exists():
+        try:
+            table = tomllib.loads(where.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise ConfigError(f"{where}: {error.strerror}; expected a TOML file") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: not TOML: {error}") from None
+    for override in overrides:
+        _set(table, override)
+    return parse_settings(Config, table, str(where))
+
+
+def parse_settings(kind: type[S], table: dict[str, Any], where: str) -> S:
+    """Check a table against its settings.
+
+    Raises:
+        ConfigError: one line that names the first key that is wrong.
+    """
+    try:
+        return kind.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            parent = kind if len(first["loc"]) == 1 else None
+            known = f"; expected one of {', '.join(sorted(parent.model_fields))}" if parent else ""
+            raise ConfigError(f"{where}: unknown setting '{key}'{known}") from None
+        raise ConfigError(f"{where}: {key} = {first['input']!r}: {first['msg'].lower()}") from None
+
+
+def _set(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: expected section.key=value")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: '{section}' is not a section")
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = text

@@ -1,0 +1,1 @@
+"""Images, concept lists and the store that every later stage reads."""

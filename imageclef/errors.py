@@ -1,0 +1,37 @@
+"""The errors a caller may catch.
+
+Every message is one line that says what is wrong, where, and what was expected:
+``concepts.csv:17: image 'a1' appears twice``. The command line prints it and exits with 1.
+"""
+
+
+class ImageclefError(Exception):
+    """The base of every error that imageclef raises on purpose."""
+
+
+class ConfigError(ImageclefError):
+    """A setting is unknown, has the wrong type, or contradicts another."""
+
+
+class DataError(ImageclefError):
+    """A file that the user gave cannot be used: a concept list, a table of groups, a folder."""
+
+
+class ImageRefused(ImageclefError):
+    """One image file cannot be read; the message is the reason, without the path."""
+
+
+class MissingArtifact(ImageclefError):
+    """A stage needs an artifact that is not there; the message names the command that makes it."""
+
+
+class ArtifactError(ImageclefError):
+    """An artifact on disk is damaged or is not what its manifest says."""
+
+
+class RunRefused(ImageclefError):
+    """A run file that the organisers of its edition would refuse."""
+
+
+class TrainingError(ImageclefError):
+    """A fit that cannot go on: a loss that is not finite, too few images."""

@@ -1,0 +1,1 @@
+"""Feature sets: bulk extraction and exchange with others."""

@@ -1,0 +1,1 @@
+"""Feature learners: one file each."""

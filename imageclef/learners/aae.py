@@ -1,0 +1,127 @@
+"""Adversarial autoencoder (AAE): the learner of the best run of ImageCLEF caption 2018.
+
+An autoencoder whose codes are made to look like draws from a prior. For each batch x:
+
+1. reconstruction: the encoder E and the decoder D lower ||D(E(x)) - x||^2;
+2. discrimination: C learns to tell z ~ prior (real) from E(x) (fake);
+3. regularisation: E makes C take E(x) for real (the non-saturating loss).
+
+The features of an image are E(x).
+
+Reference: Makhzani et al. 2015, "Adversarial Autoencoders", arXiv:1511.05644; sizes and rates as published
+for the run of 2018 (Pinho and Costa, "Feature Learning with Adversarial Networks for Concept Detection in
+Medical Images", CLEF 2018 working notes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from imageclef.learners.networks import (
+    Encoder,
+    Prior,
+    decoder,
+    initialise,
+    random_crop,
+    sample_prior,
+    to_unit_range,
+)
+from imageclef.learners.training import Losses, NetworkLearner, NetworkSettings, Optimizers, adam, update
+
+
+class AAESettings(NetworkSettings):
+    """Settings of `AAE`.
+
+    Attributes:
+        prior: the distribution that the codes are driven to.
+        discriminator_width: units of the code discriminator's three layers.
+        dropout: in the code discriminator.
+        drift: penalty on the variance of the discriminator's output.
+        learning_rate: of the reconstruction and of the discriminator.
+        regularisation_rate: learning rate of the encoder against the discriminator.
+        betas: of all three optimizers.
+    """
+
+    prior: Prior = "sphere"
+    discriminator_width: int = Field(default=1024, ge=1)
+    dropout: float = Field(default=0.25, ge=0, lt=1)
+    drift: float = Field(default=1e-3, ge=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    regularisation_rate: float = Field(default=1e-4, gt=0)
+    betas: tuple[float, float] = (0.5, 0.99)
+
+
+class AAE(NetworkLearner):
+    """Adversarial autoencoder."""
+
+    settings_type = AAESettings
+    small: ClassVar[Mapping[str, Any]] = {"width": 32, "latent_dim": 512, "epochs": 30, "batch_size": 64}
+    settings: AAESettings
+
+    def __init__(self, settings: AAESettings) -> None:
+        super().__init__()
+        self.settings = settings
+        size, n_codes = settings.crop_size, settings.latent_dim
+        self.encoder = Encoder(size, settings.width, n_codes)
+        self.decoder = decoder(size, settings.width, n_codes)
+        self.discriminator = _code_discriminator(n_codes, settings.discriminator_width, settings.dropout)
+        initialise(self)
+
+    def optimizers(self) -> Optimizers:
+        """One for each of the three updates."""
+        rate, betas = self.settings.learning_rate, self.settings.betas
+        return {
+            "reconstruction": adam(rate, betas, self.encoder, self.decoder),
+            "discriminator": adam(rate, betas, self.discriminator),
+            "regularisation": adam(self.settings.regularisation_rate, betas, self.encoder),
+        }
+
+    def step(self, images: Tensor, optimizers: Optimizers) -> Losses:
+        """The three updates, in the order of the paper."""
+        x = to_unit_range(random_crop(images, self.settings.crop_size))
+        z = self.sample(len(x)).to(x.device)
+
+        reconstruction = F.mse_loss(self.decoder(self.encoder(x)).float(), x)
+        update(optimizers["reconstruction"], reconstruction)
+
+        codes = self.encoder(x)
+        real, fake = self.discriminator(z), self.discriminator(codes.detach())
+        drift = self.settings.drift * torch.cat([real, fake]).float().var()
+        discrimination = _bce(real, 1.0) + _bce(fake, 0.0) + drift
+        update(optimizers["discriminator"], discrimination)
+
+        regularisation = _bce(self.discriminator(codes), 1.0)
+        update(optimizers["regularisation"], regularisation)
+
+        return {
+            "reconstruction": reconstruction,
+            "discriminator": discrimination,
+            "regularisation": regularisation,
+        }
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (n, latent_dim) to images (n, 3, crop_size, crop_size) in [-1, 1]."""
+        images: Tensor = self.decoder(codes)
+        return images
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Codes drawn from the prior, (n, latent_dim)."""
+        return sample_prior(self.settings.prior, n, self.settings.latent_dim, generator)
+
+
+def _code_discriminator(n_codes: int, width: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs in (n_codes, width, width):
+        layers += [nn.Linear(inputs, width), nn.LayerNorm(width), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(width, 1))
+
+
+def _bce(logits: Tensor, target: float) -> Tensor:
+    logits = logits.float()
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

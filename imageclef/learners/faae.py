@@ -1,0 +1,218 @@
+"""Flipped adversarial autoencoder (F-AAE): a generator of images, and an encoder that inverts it.
+
+For each batch x and z ~ prior, with a generator G that paints a coarse and a fine image of the same code:
+
+1. criticism: D raises D(x) - D(G(z)), held smooth by a gradient penalty (both levels, seen together);
+2. generation: G raises D(G(z));
+3. inversion: E lowers ||E(G(z)) - z||^2 and the angle between the two.
+
+The features of an image are E(x), though E was trained on generated images only.
+
+Reference: Zhang et al. 2018, "Flipped-Adversarial AutoEncoders", arXiv:1802.04504; Gulrajani et al. 2017
+for the gradient penalty; Karras et al. 2018 for the minibatch deviation and the pixel norm; sizes and rates
+as published for the run of 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from imageclef.learners.networks import (
+    Encoder,
+    Prior,
+    initialise,
+    random_crop,
+    sample_prior,
+    to_unit_range,
+)
+from imageclef.learners.training import Losses, NetworkLearner, NetworkSettings, Optimizers, adam, update
+
+
+class FAAESettings(NetworkSettings):
+    """Settings of `FAAE`.
+
+    Attributes:
+        generator_width: channels of the generator's finest level; the others follow from it.
+        critic_width: channels of the critic's first level.
+        prior: the distribution of the codes.
+        dropout: behind the generator's linear layer.
+        gradient_penalty: weight of the penalty that keeps the critic smooth.
+        drift: penalty on the square of the critic's output for real images.
+        cosine: weight of the cosine distance in the encoder's loss.
+        learning_rate: of the generator and the encoder.
+        critic_learning_rate: of the critic.
+        betas: of all three optimizers.
+    """
+
+    generator_width: int = Field(default=32, ge=1)
+    critic_width: int = Field(default=32, ge=1)
+    prior: Prior = "sphere"
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    gradient_penalty: float = Field(default=10.0, ge=0)
+    drift: float = Field(default=1e-3, ge=0)
+    cosine: float = Field(default=1e-3, ge=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    critic_learning_rate: float = Field(default=3e-4, gt=0)
+    betas: tuple[float, float] = (0.5, 0.99)
+
+
+class Levels(NamedTuple):
+    """One batch of images at two sizes: (n, 3, s/4, s/4) and (n, 3, s, s), in [-1, 1]."""
+
+    coarse: Tensor
+    fine: Tensor
+
+
+class FAAE(NetworkLearner):
+    """Flipped adversarial autoencoder."""
+
+    settings_type = FAAESettings
+    small: ClassVar[Mapping[str, Any]] = {
+        "width": 32,
+        "latent_dim": 512,
+        "generator_width": 16,
+        "critic_width": 16,
+        "epochs": 30,
+        "batch_size": 64,
+    }
+    settings: FAAESettings
+
+    def __init__(self, settings: FAAESettings) -> None:
+        super().__init__()
+        self.settings = settings
+        size, n_codes = settings.crop_size, settings.latent_dim
+        self.encoder = Encoder(size, settings.width, n_codes)
+        self.generator = Generator(size, settings.generator_width, n_codes, settings.dropout)
+        self.critic = Critic(size, settings.critic_width)
+        initialise(self)
+
+    def optimizers(self) -> Optimizers:
+        """One for each of the three networks."""
+        rate, betas = self.settings.learning_rate, self.settings.betas
+        return {
+            "critic": adam(self.settings.critic_learning_rate, betas, self.critic),
+            "generator": adam(rate, betas, self.generator),
+            "encoder": adam(rate, betas, self.encoder),
+        }
+
+    def step(self, images: Tensor, optimizers: Optimizers) -> Losses:
+        """Critic, generator, encoder."""
+        fine = to_unit_range(random_crop(images, self.settings.crop_size))
+        x = Levels(F.avg_pool2d(fine, 4), fine)
+        z = self.sample(len(fine)).to(fine.device)
+
+        fake = self.generator(z)
+        criticism = self._criticism(x, Levels(fake.coarse.detach(), fake.fine.detach()))
+        update(optimizers["critic"], criticism)
+
+        generation = -self.critic(fake).float().mean()
+        update(optimizers["generator"], generation)
+
+        inverted = self.encoder(fake.fine.detach()).float()
+        angle = 1 - F.cosine_similarity(inverted, z).mean()
+        inversion = F.mse_loss(inverted, z) + self.settings.cosine * angle
+        update(optimizers["encoder"], inversion)
+
+        return {"critic": criticism, "generator": generation, "encoder": inversion, "angle": angle}
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (n, latent_dim) to the generator's fine images (n, 3, crop_size, crop_size) in [-1, 1]."""
+        levels: Levels = self.generator(codes)
+        return levels.fine
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Codes drawn from the prior, (n, latent_dim)."""
+        return sample_prior(self.settings.prior, n, self.settings.latent_dim, generator)
+
+    def _criticism(self, real: Levels, fake: Levels) -> Tensor:
+        on_real, on_fake = self.critic(real).float(), self.critic(fake).float()
+        drift = self.settings.drift * on_real.square().mean()
+        penalty = self.settings.gradient_penalty * self._gradient_penalty(real, fake)
+        return on_fake.mean() - on_real.mean() + drift + penalty
+
+    def _gradient_penalty(self, real: Levels, fake: Levels) -> Tensor:
+        """Mean of (||dD/dx|| - 1)^2 at random points between real and generated images."""
+        mix = torch.rand(len(real.fine), 1, 1, 1, device=real.fine.device)
+        between = Levels(*(torch.lerp(f.float(), r, mix).requires_grad_() for r, f in zip(real, fake, strict=True)))
+        scores = self.critic(between).float().sum()
+        gradients = torch.autograd.grad(scores, between, create_graph=True)
+        squares = sum(gradient.float().square().flatten(1).sum(1) for gradient in gradients)
+        return ((squares + 1e-12).sqrt() - 1).square().mean()
+
+
+class Generator(nn.Module):
+    """Codes (n, n_codes) to images at a quarter of the size and at the size."""
+
+    def __init__(self, size: int, width: int, n_codes: int, dropout: float) -> None:
+        super().__init__()
+        side = size // 16
+        self.start = nn.Sequential(
+            nn.Linear(n_codes, 16 * width * side * side),
+            nn.Dropout(dropout),
+            nn.Unflatten(1, (16 * width, side, side)),
+        )
+        self.to_coarse = nn.Sequential(_up(16 * width, 8 * width), _up(8 * width, 4 * width))
+        self.to_fine = nn.Sequential(_up(4 * width, 2 * width), _up(2 * width, width))
+        self.coarse_head = nn.Sequential(nn.Conv2d(4 * width, 3, 1), nn.Tanh())
+        self.fine_head = nn.Sequential(nn.Conv2d(width, 3, 1), nn.Tanh())
+
+    def forward(self, codes: Tensor) -> Levels:
+        """Both levels of the images of these codes."""
+        coarse = self.to_coarse(self.start(codes))
+        return Levels(self.coarse_head(coarse), self.fine_head(self.to_fine(coarse)))
+
+
+class Critic(nn.Module):
+    """Images at both levels to one number each, (n, 1)."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(*_down(3, width, 2 * width), *_down(2 * width, 2 * width, 4 * width))
+        self.coarse = nn.Conv2d(3, 2 * width, 1)
+        self.joined = nn.Sequential(*_down(6 * width, 4 * width, 8 * width), *_down(8 * width, 8 * width, 16 * width))
+        self.score = nn.Linear(16 * width * (size // 16) ** 2 + 1, 1)
+
+    def forward(self, images: Levels) -> Tensor:
+        """Scores (n, 1); higher is more real."""
+        joined = torch.cat([self.fine(images.fine), F.leaky_relu(self.coarse(images.coarse), 0.2)], dim=1)
+        activations = self.joined(joined)
+        deviation = (activations.float().var(0, correction=0) + 1e-8).sqrt().mean()
+        column = deviation.to(activations.dtype).expand(len(activations), 1)
+        scores: Tensor = self.score(torch.cat([activations.flatten(1), column], dim=1))
+        return scores
+
+
+class PixelNorm(nn.Module):
+    """Each pixel's channels scaled to mean square one (Karras et al. 2018)."""
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Same shape, (n, c, h, w)."""
+        return activations * (activations.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+
+def _up(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1),
+        nn.LeakyReLU(0.2),
+        PixelNorm(),
+        nn.Conv2d(after, after, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        PixelNorm(),
+    )
+
+
+def _down(before: int, middle: int, after: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(before, middle, 3, stride=2, padding=1),
+        nn.BatchNorm2d(middle),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(middle, after, 3, padding=1),
+        nn.BatchNorm2d(after),
+        nn.LeakyReLU(0.2),
+    ]

@@ -1,0 +1,1 @@
+"""From features to neighbours, and from neighbours to concepts."""

@@ -1,0 +1,1 @@
+"""Reading and writing ImageCLEF runs, and scoring them as the organisers do."""

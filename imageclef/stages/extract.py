@@ -1,0 +1,57 @@
+"""Extract: the learner's features of every image of a collection."""
+
+from __future__ import annotations
+
+from imageclef.artifacts import Recipe, building, up_to_date
+from imageclef.config import Config
+from imageclef.features.extract import extract as extract_into
+from imageclef.features.extract import width_of
+from imageclef.features.feature_set import FeatureSet
+from imageclef.learners.base import Learner
+from imageclef.progress import Reporter, Silent
+from imageclef.stages.report import Report, count_of, shown
+from imageclef.stages.train import on_device
+from imageclef.workspace import Workspace
+
+
+def extract(config: Config, collection: str | None = None, reporter: Reporter | None = None) -> Report:
+    """Extract the features of every collection, or of the one named.
+
+    Raises:
+        MissingArtifact: a collection has not been ingested, or the learner not trained.
+    """
+    workspace, report = Workspace(config), Report("extract")
+    report.read.append(shown(workspace.artifact("learner").path))
+    learner: Learner | None = None
+    for name in workspace.chosen(collection):
+        recipe = Recipe(
+            "extract",
+            {"output": config.extract.output, "precision": workspace.precision, "device": workspace.device.type},
+            {
+                "learner": workspace.artifact("learner").digest,
+                "store": workspace.artifact("store", name).digest,
+            },
+        )
+        path = workspace.features_path(name)
+        if up_to_date(path, recipe):
+            report.skipped.append(f"{shown(path)}: up to date")
+            continue
+        learner = learner or workspace.learner()
+        store = workspace.store(name)
+        images = on_device(store, workspace.device)
+        with building(path, recipe, device=str(workspace.device)) as folder:
+            width = width_of(learner, images, config.extract.output)
+            features = FeatureSet.create(folder, store.ids, width)
+            with (reporter or Silent()).progress(f"extracting {name}", len(store), "images") as advance:
+                extract_into(
+                    learner,
+                    images,
+                    features,
+                    output=config.extract.output,
+                    precision=workspace.precision,
+                    batch_size=config.extract.batch_size,
+                    advance=advance,
+                )
+            features.flush()
+        report.wrote.append(f"{shown(path)}: {count_of(len(store), 'row')} of {width}")
+    return report.done("imageclef classify   or   imageclef index")

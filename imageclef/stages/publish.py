@@ -1,0 +1,63 @@
+"""Publish a run: the file that the organisers accept, and beside it a JSON file that says how it was made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imageclef.runs.evaluate import official_f1
+from imageclef.runs.runfile import check_run, write_run, write_submission_zip
+from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.workspace import Collection, Workspace
+
+
+def publish_run(
+    workspace: Workspace,
+    collection: Collection,
+    answers: Mapping[str, Sequence[str]],
+    name_at: Callable[[datetime], str],
+    about: Mapping[str, Any],
+    report: Report,
+) -> Path:
+    """Write a run for a collection below ``runs/``, check it as the organisers do, and score it where the truth is known.
+
+    Args:
+        workspace: names the edition and the folder.
+        collection: whose ids are answered, in their order.
+        answers: concepts by image; an image without features is answered with none.
+        name_at: the run's name at a time.
+        about: facts for the JSON file.
+        report: gets the path, the notes and the figures.
+
+    Returns:
+        The run file.
+    """
+    edition = workspace.edition
+    unanswered = [image_id for image_id in collection.ids if image_id not in answers]
+    run = {image_id: tuple(answers.get(image_id, ())) for image_id in collection.ids}
+    path = _free_path(workspace.runs_path, name_at(datetime.now(UTC)))
+    write_run(path, run, edition)
+    check_run(path, collection.ids, edition)
+    facts = {"run": path.stem, "collection": collection.name, "edition": edition.name, "images": len(run), **about}
+    if collection.concepts is not None and any(collection.concepts.values()):
+        facts["score"] = official_f1(run, collection.concepts, edition)
+    path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    report.wrote.append(shown(path))
+    if edition.submission_zip:
+        write_submission_zip(path, path.with_suffix(".zip"))
+        report.wrote.append(shown(path.with_suffix(".zip")))
+    if unanswered:
+        images = count_of(len(unanswered), "image")
+        report.notes.append(f"{images} could not be read, answered with no concept: {name_some(unanswered)}")
+    report.figures[collection.name] = facts
+    return path
+
+
+def _free_path(folder: Path, name: str) -> Path:
+    """The path of a new run: a second one in the same minute is numbered."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = (folder / f"{name}{suffix}.csv" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(path for path in paths if not path.exists())

@@ -1,0 +1,78 @@
+"""Train: a learner is fitted to the images of the training collection; labels are not used."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from imageclef.artifacts import Recipe, building, up_to_date
+from imageclef.config import Config
+from imageclef.data.sheets import image_grid
+from imageclef.data.store import ImageStore
+from imageclef.learners.base import DeviceImages, Images, Learner, Subset, Training
+from imageclef.learners.table import save_learner
+from imageclef.learners.training import CHECKPOINT
+from imageclef.progress import Reporter, Silent
+from imageclef.stages.report import Report, count_of, shown
+from imageclef.stages.split import held_out_rows
+from imageclef.workspace import TRAIN, Workspace
+
+_SHOWN = 10
+
+
+def train(config: Config, reporter: Reporter | None = None) -> Report:
+    """Fit the learner of the configuration on the training collection, less its held-out part.
+
+    Raises:
+        MissingArtifact: the training collection has not been ingested.
+        TrainingError: the fit cannot go on; what was done so far is kept.
+    """
+    workspace, report = Workspace(config), Report("train")
+    collection, store = workspace.collection(TRAIN), workspace.store(TRAIN)
+    rows = np.flatnonzero(~held_out_rows(workspace, collection, store.ids))
+    report.read.append(f"{shown(workspace.store_path(TRAIN))}: {count_of(len(rows), 'image')} to learn from")
+    recipe = Recipe(
+        "train",
+        {
+            "learner": workspace.choice.name,
+            **workspace.choice.settings.model_dump(),
+            "split": config.split.model_dump(),
+            "precision": workspace.precision,
+            "device": workspace.device.type,
+        },
+        {"store": workspace.artifact("store", TRAIN).digest},
+        config.seed,
+    )
+    path = workspace.learner_path
+    if up_to_date(path, recipe):
+        report.skipped.append(f"{shown(path)}: up to date")
+        return report.done("imageclef extract")
+    learner = workspace.choice.create(config.seed)
+    with building(path, recipe, device=str(workspace.device), threads=torch.get_num_threads()) as folder:
+        training = Training(config.seed, workspace.device, workspace.precision, folder, reporter or Silent())
+        learner.fit(Subset(on_device(store, workspace.device), rows), training)
+        save_learner(folder, workspace.choice.name, learner)
+        _draw(learner, store, rows, workspace.device, folder / "sheet.png")
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    report.wrote.append(shown(path))
+    return report.done("imageclef extract")
+
+
+def on_device(store: ImageStore, device: torch.device) -> Images:
+    """The store itself on the CPU; on another device, all of it there in one tensor."""
+    if device.type == "cpu":
+        return store
+    pixels = torch.from_numpy(np.asarray(store.images)).to(device).permute(0, 3, 1, 2)
+    return DeviceImages(pixels.expand(-1, 3, -1, -1))
+
+
+def _draw(learner: Learner, store: ImageStore, rows: np.ndarray, device: torch.device, path: Path) -> None:
+    """A row of images, and below it what the learner makes of them."""
+    learner.eval().to(device)
+    spread = rows[np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(np.int64)]
+    with torch.inference_mode():
+        pictures = learner.pictures(store.batch(spread).to(device), torch.Generator().manual_seed(0))
+    write_picture_rows(path, {name: row.permute(0, 2, 3, 1).cpu().numpy() for name, row in pictures.items()})

@@ -1,0 +1,201 @@
+"""Where every artifact lives, and how one stage finds what another has made.
+
+    <workspace>/
+      collections/<collection>/                   ids, concepts, groups, what has no partner
+      stores/<collection>-<size>-<mode>/          decoded images
+      learners/<learner>/                         weights, history, pictures
+      features/<learner>/<collection>/            one row an image
+      classifiers/<learner>-<top>-o<offset>/      weights, thresholds, per-concept table
+      indexes/<learner>-<metric>/                 FAISS
+      runs/                                       run files
+
+A learner's folder is named by its preset and every setting that departs from it, so that one experiment
+never overwrites another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from imageclef.artifacts import Artifact, open_artifact
+from imageclef.config import Config
+from imageclef.data.collection import read_groups
+from imageclef.data.concept_list import ConceptLists, read_concept_list
+from imageclef.data.store import ImageStore
+from imageclef.errors import ConfigError
+from imageclef.features.feature_set import FeatureSet
+from imageclef.learners.base import Learner, reduced_precision
+from imageclef.learners.table import LEARNERS, Choice, choose, load_learner
+from imageclef.runs.editions import Edition, edition_named
+
+TRAIN = "train"
+"""The collection that learners, classifiers and indexes are made from."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What is known of a collection beside its pixels.
+
+    Attributes:
+        name: its name in the configuration.
+        ids: the images that a run must answer: those of the concept list, else every file found.
+        concepts: per image, None where no list was given.
+        groups: the group of each image, empty where no table was given.
+    """
+
+    name: str
+    ids: list[str]
+    concepts: ConceptLists | None
+    groups: Mapping[str, str]
+
+
+class Workspace:
+    """Paths and artifacts of one configuration; everything is checked before any work."""
+
+    def __init__(self, config: Config) -> None:
+        """Resolve the learner, the edition and the device.
+
+        Raises:
+            ConfigError: one of them is unknown.
+        """
+        self.config = config
+        self.choice: Choice = choose(config.learner)
+        self.edition: Edition = edition_named(config.edition)
+        self.device: torch.device = _device(config.device)
+
+    @cached_property
+    def label(self) -> str:
+        """Names the learner's artifacts."""
+        return self.choice.label + (f"-seed={self.config.seed}" if self.config.seed else "")
+
+    @cached_property
+    def features_label(self) -> str:
+        """Names what is made from the learner's features."""
+        output = self.config.extract.output
+        return self.label + ("" if output == "codes" else f"-{output}")
+
+    @cached_property
+    def run_label(self) -> str:
+        """What run files call the features: as in 2018, the learner alone."""
+        output = self.config.extract.output
+        return self.choice.name + ("" if output == "codes" else f"-{output}")
+
+    @cached_property
+    def mode(self) -> Literal["rgb", "grey"]:
+        """How the learner wants images stored."""
+        return LEARNERS[self.choice.name].mode
+
+    @cached_property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """Of the networks' arithmetic on the device."""
+        asked = self.config.extract.precision
+        return reduced_precision(self.device) if asked == "auto" else asked
+
+    def collection_path(self, name: str) -> Path:
+        """Ids, concepts and groups of a collection."""
+        return self.config.workspace / "collections" / name
+
+    def store_path(self, name: str) -> Path:
+        """Decoded images of a collection at the learner's size."""
+        return self.config.workspace / "stores" / f"{name}-{self.choice.settings.image_size}-{self.mode}"
+
+    @property
+    def learner_path(self) -> Path:
+        """The trained learner."""
+        return self.config.workspace / "learners" / self.label
+
+    def features_path(self, name: str) -> Path:
+        """Features of a collection."""
+        return self.config.workspace / "features" / self.features_label / name
+
+    def classifier_path(self, top: int, offset: int) -> Path:
+        """The linear classifier of a window of concepts."""
+        return self.config.workspace / "classifiers" / f"{self.features_label}-{top}-o{offset}"
+
+    @property
+    def index_path(self) -> Path:
+        """The similarity index over the training collection."""
+        return self.config.workspace / "indexes" / f"{self.features_label}-{self.config.index.metric}"
+
+    @property
+    def runs_path(self) -> Path:
+        """Run files."""
+        return self.config.workspace / "runs"
+
+    def artifact(self, kind: Literal["collection", "store", "learner", "features", "index"], name: str = "") -> Artifact:
+        """A published artifact.
+
+        Raises:
+            MissingArtifact: it is not there; the message names the command that makes it.
+        """
+        of = f" --collection {name}" if name not in ("", TRAIN) else ""
+        match kind:
+            case "collection":
+                return open_artifact(self.collection_path(name), f"imageclef ingest{of}")
+            case "store":
+                return open_artifact(self.store_path(name), f"imageclef ingest{of}")
+            case "learner":
+                return open_artifact(self.learner_path, "imageclef train")
+            case "features":
+                return open_artifact(self.features_path(name), f"imageclef extract{of}")
+            case "index":
+                return open_artifact(self.index_path, "imageclef index")
+        raise ValueError(f"no artifact of kind {kind!r}")
+
+    def collection(self, name: str) -> Collection:
+        """Ids, concepts and groups, as ingested."""
+        self.config.collection(name)
+        folder = self.artifact("collection", name).path
+        ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
+        listed, grouped = folder / "concepts.tsv", folder / "groups.csv"
+        concepts = read_concept_list(listed, "2018") if listed.exists() else None
+        groups = read_groups(grouped).group_of if grouped.exists() else {}
+        return Collection(name, ids, concepts, groups)
+
+    def store(self, name: str) -> ImageStore:
+        """Decoded images."""
+        return ImageStore.open(self.artifact("store", name).path)
+
+    def learner(self) -> Learner:
+        """The trained learner, on the device."""
+        _, learner = load_learner(self.artifact("learner").path)
+        return learner.to(self.device)
+
+    def features(self, name: str) -> FeatureSet:
+        """Features of a collection."""
+        return FeatureSet.open(self.artifact("features", name).path)
+
+    def chosen(self, collection: str | None) -> list[str]:
+        """The one collection that was named, else all of them.
+
+        Raises:
+            ConfigError: there are none, or none of that name.
+        """
+        if collection is not None:
+            self.config.collection(collection)
+            return [collection]
+        if not self.config.collections:
+            raise ConfigError("no collections; add a table [collections.train] with images = \"FOLDER\"")
+        return list(self.config.collections)
+
+    def answered(self, collection: str | None) -> list[str]:
+        """The collections that runs are written for: the one named, else all but the training collection."""
+        return [name for name in self.chosen(collection) if name != TRAIN or collection == TRAIN]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device = '{name}': expected auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device = '{name}': torch sees no CUDA device here; expected auto or cpu")
+    return device
