@@ -76,6 +76,7 @@ def open_artifact(path: Path, made_by: str) -> Artifact:
         ArtifactError: the manifest cannot be read, or is of another format, or a file is missing.
     """
     manifest_path = path / MANIFEST
+    _finish_swap(path)
     try:
         manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
@@ -117,7 +118,8 @@ def building(path: Path, recipe: Recipe, **facts: Any) -> Iterator[Path]:
         recipe: what it is made from.
         **facts: further entries of the manifest that do not identify the artifact, such as the device.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    _finish_swap(path)
+    partial = _partial(path)
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -176,11 +178,25 @@ def _inventory(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _retired(path: Path) -> Path:
+    return path.with_name(f".{path.name}.retired")
+
+
 def _swap_in(partial: Path, path: Path) -> None:
     """Rename, keeping the earlier artifact until the new one stands in its place."""
-    retired = path.with_name(f".{path.name}.retired")
-    shutil.rmtree(retired, ignore_errors=True)
+    shutil.rmtree(_retired(path), ignore_errors=True)
     if path.exists():
-        path.rename(retired)
+        path.rename(_retired(path))
     partial.rename(path)
-    shutil.rmtree(retired, ignore_errors=True)
+    shutil.rmtree(_retired(path), ignore_errors=True)
+
+
+def _finish_swap(path: Path) -> None:
+    """After a kill between the two renames of `_swap_in`: put the new artifact in its place."""
+    if not path.exists() and _retired(path).exists() and (_partial(path) / MANIFEST).exists():
+        _partial(path).rename(path)
+        shutil.rmtree(_retired(path), ignore_errors=True)

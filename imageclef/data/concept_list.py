@@ -1,86 +1,31 @@
 """Concept lists: which concepts each image has, in the form of any edition of the task.
 
-| form      | line                             | header                          |
-|-----------|----------------------------------|---------------------------------|
-| 2017      | ``ID<TAB>C1,C2``                 | none                            |
-| 2018-2021 | ``ID<TAB>C1;C2``                 | none                            |
-| 2022-2023 | ``ID<TAB>C1;C2``                 | ``ID<TAB>cuis`` or alike        |
-| 2024-2026 | ``ID,C1;C2``                     | ``ID,CUIs`` or alike            |
-| roco      | ``ID<TAB><TAB>C1<TAB>C2``        | none; ``ID<TAB>`` without any   |
-
-An image without concepts is its id and the separator. A byte-order mark, any mixture of line ends, white
-space around a field, blank lines at the very end and a missing final newline are read; a concept that
-stands twice for one image is kept once (no real list seen has one). Everything else is refused.
+The forms, and what is read with a shrug, stand in `imageclef.data.list_lines`. A concept that stands
+twice for one image is kept once (no real list seen has one). Everything else is refused.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from imageclef.errors import ConfigError, DataError
+from imageclef.data.list_lines import (
+    CONCEPT,
+    SNIFFED_LINES,
+    ListLine,
+    each_once,
+    is_id_name,
+    open_concept_list,
+    read_text_lines,
+)
+from imageclef.errors import DataError
 
-CONCEPT = re.compile(r"C[0-9]+")
-
-_SNIFFED_LINES = 1000
-_ID_NAME = re.compile(r"(image|img|figure|file)(id|name)?s?|(id|name)s?")
-_CONCEPT_NAME = re.compile(r"cui|concept|umls|label")
-
-
-@dataclass(frozen=True)
-class ListForm:
-    """How a concept list is written.
-
-    Attributes:
-        name: of its editions.
-        field: separator of the id and the concepts.
-        concept: separator of two concepts.
-        header: whether a list of this form begins with a line of names.
-        example: a line of it, for messages.
-    """
-
-    name: str
-    field: str
-    concept: str
-    header: bool
-    example: str
+ConceptLists = dict[str, tuple[str, ...]]
+"""The concepts of each image, both in file order."""
 
 
-_2017 = ListForm("2017", "\t", ",", False, "ID<TAB>C0000001,C0000002")
-_2018 = ListForm("2018-2021", "\t", ";", False, "ID<TAB>C0000001;C0000002")
-_2022 = ListForm("2022-2023", "\t", ";", True, "ID<TAB>C0000001;C0000002")
-_2024 = ListForm("2024-2026", ",", ";", True, "ID,C0000001;C0000002")
-_ROCO = ListForm("roco", "\t", "\t", False, "ID<TAB><TAB>C0000001<TAB>C0000002")
-
-_FORMS = {
-    "2017": _2017,
-    **dict.fromkeys(("2018", "2019", "2020", "2021"), _2018),
-    **dict.fromkeys(("2022", "2023"), _2022),
-    **dict.fromkeys(("2024", "2025", "2026"), _2024),
-    "roco": _ROCO,
-}
-
-
-class ListLine(NamedTuple):
-    """One line of a concept list, split but not yet judged.
-
-    Attributes:
-        number: of the line in its file, from 1.
-        image_id: without white space around it.
-        fields: what stands between the concept separators, as it stands there (one empty field for an
-            image without concepts); None where the id is not followed by a separator.
-    """
-
-    number: int
-    image_id: str
-    fields: list[str] | None
-
-
-def read_concept_list(path: Path, edition: str | None = None) -> dict[str, tuple[str, ...]]:
+def read_concept_list(path: Path, edition: str | None = None) -> ConceptLists:
     """Read a concept list.
 
     Args:
@@ -97,7 +42,7 @@ def read_concept_list(path: Path, edition: str | None = None) -> dict[str, tuple
     """
     form, lines = open_concept_list(path, edition)
     known = _Concepts()
-    concepts_of: dict[str, tuple[str, ...]] = {}
+    concepts_of: ConceptLists = {}
     for number, image_id, fields in lines:
         if fields is None:
             raise DataError(f"{path}:{number}: no separator after '{image_id}'; expected {form.example}")
@@ -115,38 +60,19 @@ def read_concept_list(path: Path, edition: str | None = None) -> dict[str, tuple
     return concepts_of
 
 
-def open_concept_list(path: Path, edition: str | None = None) -> tuple[ListForm, Iterator[ListLine]]:
-    """The form of a concept list and its lines without the header, one by one.
-
-    For readers with rules of their own about concepts, such as a scorer; others take
-    `read_concept_list`. A line that is not of the form is refused when the iterator comes to it.
-
-    Raises:
-        DataError: as `read_concept_list`, but for what stands between the concept separators.
-        ConfigError: there is no such edition.
-    """
-    lines = _read_lines(path)
-    form = _sniff(lines) if edition is None else _form_named(edition)
-    has_header = _is_header(lines[0], form.field)
-    if form.header and edition is not None and not has_header:
-        names = "ID<TAB>cuis" if form.field == "\t" else "ID,CUIs"
-        raise DataError(f"{path}:1: no header; a list of {form.name} begins with {names}")
-    return form, _once(path, _split(path, lines, form, skip=1 if form.header and has_header else 0))
-
-
 def read_ids(path: Path) -> list[str]:
     """The image ids of a concept list of any edition, or of a plain file with one id on each line.
 
     Raises:
         DataError: the file cannot be read, or a line is blank, or an id appears twice.
     """
-    lines = _read_lines(path)
-    head = lines[:_SNIFFED_LINES]
+    lines = read_text_lines(path)
+    head = lines[:SNIFFED_LINES]
     if any("\t" in line for line in head) or 2 * sum("," in line for line in head) > len(head):
         return [line.image_id for line in open_concept_list(path)[1]]
-    skip = 1 if _ID_NAME.fullmatch(_name(lines[0])) and len(lines) > 1 else 0
+    skip = 1 if is_id_name(lines[0]) and len(lines) > 1 else 0
     plain = (ListLine(i + 1, lines[i].strip(), None) for i in range(skip, len(lines)))
-    return [line.image_id for line in _once(path, plain)]
+    return [line.image_id for line in each_once(path, plain)]
 
 
 def read_concept_names(path: Path) -> dict[str, str]:
@@ -158,7 +84,7 @@ def read_concept_names(path: Path) -> dict[str, str]:
     Raises:
         DataError: the file cannot be read, or a line has not these two columns.
     """
-    lines = _read_lines(path)
+    lines = read_text_lines(path)
     separator = "\t" if "\t" in lines[0] else ","
     names: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
@@ -177,18 +103,14 @@ def write_concept_list(path: Path, concepts: Mapping[str, Sequence[str]]) -> Non
     Raises:
         DataError: an id or a concept would not be read back as it is.
     """
+    for image_id, of_image in concepts.items():
+        if not image_id or image_id != image_id.strip() or any(sign in image_id for sign in "\t\n\r\ufeff"):
+            raise DataError(f"{path}: image id {image_id!r} would not be read back; expected a plain name")
+        bad = next((concept for concept in of_image if not CONCEPT.fullmatch(concept)), None)
+        if bad is not None:
+            raise DataError(f"{path}: '{bad}' of image '{image_id}' is not a concept; expected C and digits")
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        for image_id, of_image in concepts.items():
-            if not image_id or image_id != image_id.strip() or any(sign in image_id for sign in "\t\n\r"):
-                raise DataError(
-                    f"{path}: image id {image_id!r} cannot be written; expected no TAB or line end"
-                )
-            for concept in of_image:
-                if not CONCEPT.fullmatch(concept):
-                    raise DataError(
-                        f"{path}: image '{image_id}': '{concept}' is not a concept (C and digits)"
-                    )
-            file.write(f"{image_id}\t{';'.join(of_image)}\n")
+        file.writelines(f"{image_id}\t{';'.join(of_image)}\n" for image_id, of_image in concepts.items())
 
 
 class _NotAConceptError(ValueError):
@@ -204,95 +126,3 @@ class _Concepts(dict[str, str]):
             raise _NotAConceptError(field)
         self[field] = self[concept] = concept
         return concept
-
-
-def _form_named(edition: str) -> ListForm:
-    if edition not in _FORMS:
-        raise ConfigError(f"no edition '{edition}' of concept lists; expected one of {', '.join(_FORMS)}")
-    return _FORMS[edition]
-
-
-def _read_lines(path: Path) -> list[str]:
-    """Lines of a text file, without their ends; at least one."""
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected a concept list") from None
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{number}: byte 0x{data[error.start]:02x}; expected UTF-8 text") from None
-    # Not splitlines(): that also splits at characters which may stand in an id.
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise DataError(f"{path}: empty; expected lines such as {_2018.example}")
-    return lines
-
-
-def _sniff(lines: Sequence[str]) -> ListForm:
-    head = lines[:_SNIFFED_LINES]
-    cells = [line.partition("\t")[2] for line in head if "\t" in line]
-    if len(cells) < sum("," in line for line in head if "\t" not in line):
-        return _2024
-    if 2 * sum(cell.startswith("\t") for cell in cells) > sum(bool(cell) for cell in cells):
-        return _ROCO
-    if _is_header(head[0], "\t"):
-        return _2022
-    return _2017 if sum("," in cell for cell in cells) > sum(";" in cell for cell in cells) else _2018
-
-
-def _name(field: str) -> str:
-    return re.sub("[^a-z0-9]", "", field.lower())
-
-
-def _is_header(line: str, separator: str) -> bool:
-    """Whether a line names columns; a list of names is asked, so that a bad first line is not one."""
-    first, _, second = line.partition(separator)
-    name = _name(second)
-    if not name or CONCEPT.match(second.strip(' "')):
-        return False
-    return bool(_ID_NAME.fullmatch(_name(first)) or _CONCEPT_NAME.search(name))
-
-
-def _split(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[ListLine]:
-    if form.field == ",":
-        yield from _split_csv(path, lines, form, skip)
-        return
-    roco = form.concept == "\t"
-    for number in range(skip + 1, len(lines) + 1):
-        image_id, found, cell = lines[number - 1].partition("\t")
-        if roco and cell:
-            if not cell.startswith("\t"):
-                raise DataError(f"{path}:{number}: second field is not empty; expected {form.example}")
-            cell = cell[1:]
-        elif "\t" in cell:
-            raise DataError(f"{path}:{number}: more than two fields; expected {form.example}")
-        yield ListLine(number, image_id.strip(), cell.split(form.concept) if found else None)
-
-
-def _split_csv(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[ListLine]:
-    reader = csv.reader(lines)
-    for row in reader:
-        if reader.line_num <= skip:
-            continue
-        if len(row) > 2:
-            raise DataError(f"{path}:{reader.line_num}: more than two fields; expected {form.example}")
-        fields = row[1].split(form.concept) if len(row) == 2 else None
-        yield ListLine(reader.line_num, row[0].strip() if row else "", fields)
-
-
-def _once(path: Path, lines: Iterator[ListLine]) -> Iterator[ListLine]:
-    """Pass the lines on; refuse a blank id and one that has been seen."""
-    seen: set[str] = set()
-    for line in lines:
-        if not line.image_id:
-            what = "blank line" if not any(line.fields or ()) else "no image id"
-            raise DataError(f"{path}:{line.number}: {what}; expected an image id first on every line")
-        if line.image_id in seen:
-            raise DataError(
-                f"{path}:{line.number}: image '{line.image_id}' appears twice; expected one line each"
-            )
-        seen.add(line.image_id)
-        yield line

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
-from imageclef.data.concept_list import CONCEPT
+from imageclef.data.list_lines import CONCEPT
 from imageclef.errors import DataError
 
 

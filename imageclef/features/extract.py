@@ -63,7 +63,7 @@ def extract(
     """
     state = next((tensor for tensor in (*learner.parameters(), *learner.buffers())), None)
     device = state.device if state is not None else torch.device("cpu")
-    learner.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # see training.py
+    learner.eval()
     for start in range(0, len(images), batch_size):
         rows = np.arange(start, min(start + batch_size, len(images)))
         batch = images.batch(rows).to(device, non_blocking=True)

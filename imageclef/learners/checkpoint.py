@@ -77,7 +77,16 @@ def load_training(
     restore(module, weights, path)
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states[name]})
+        _match_layout(optimizer)
     return int(meta["epoch"])
+
+
+def _match_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Lay the moments out as their parameters are: a fused step walks both in the order of memory."""
+    for parameter, slots in optimizer.state.items():
+        for name, value in slots.items():
+            if value.shape == parameter.shape:
+                slots[name] = torch.empty_like(parameter).copy_(value)
 
 
 def restore(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

@@ -146,7 +146,6 @@ def train(learner: NetworkLearner, images: Images, training: Training) -> None:
             f"{len(images)} images to train on, fewer than learner.batch_size = {settings.batch_size}"
         )
     learner.to(training.device)
-    learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions twice as fast
     optimizers = learner.optimizers()
     done = _resume(learner, optimizers, training.folder)
     per_epoch = n_batches * settings.batch_size

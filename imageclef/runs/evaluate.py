@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imageclef.data.concept_list import open_concept_list
+from imageclef.data.list_lines import open_concept_list
 from imageclef.errors import ConfigError, DataError
 from imageclef.runs.editions import Edition
 from imageclef.runs.lines import checked_lines
@@ -118,8 +118,8 @@ def _concept_set(fields: Sequence[str] | None, edition: Edition) -> frozenset[st
     if edition.empty_truth == "skipped" and len(fields) == 1 and not fields[0].strip():
         return frozenset()
     if edition.strips:
-        return frozenset(field.strip().upper() for field in fields)
-    return frozenset(field.upper() for field in fields)
+        fields = [field.strip() for field in fields]
+    return frozenset(map(str.upper, fields))
 
 
 def _f1_of_images(answers: _Sets, truth: _Sets) -> dict[str, float]:

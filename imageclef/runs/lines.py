@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from imageclef.data.concept_list import CONCEPT
+from imageclef.data.list_lines import CONCEPT
 from imageclef.errors import DataError, RunRefused
 from imageclef.runs.editions import Edition
 
@@ -145,7 +145,9 @@ def _rows(path: Path, lines: list[str], edition: Edition) -> Iterator[tuple[int,
     header = next(reader, [])
     if header != edition.header.split(","):
         if edition.strict:
-            raise RunRefused(f"{path}:1: header {','.join(header)!r}; expected exactly '{edition.header}'")
+            raise RunRefused(
+                f"{path}:1: header '{','.join(header)[:40]}'; expected exactly '{edition.header}'"
+            )
         # The program of 2025 takes any line with ID in its first column for a header, and asks for none.
         if header and "ID" not in header[0]:
             yield 1, header

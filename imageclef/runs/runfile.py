@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-from imageclef.data.concept_list import CONCEPT
+from imageclef.data.list_lines import CONCEPT
 from imageclef.errors import DataError
 from imageclef.runs.editions import EDITIONS, Edition
 from imageclef.runs.lines import SUBMISSION, checked_lines, read_lines

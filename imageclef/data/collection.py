@@ -1,0 +1,227 @@
+"""What a collection is on disk: a folder of image files, and a table of the groups they belong to.
+
+An image's id is its file name without the suffix, wherever in the folder it lies, as in the concept lists.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from imageclef.data.decoding import IMAGE_SUFFIXES
+from imageclef.errors import DataError
+
+_ID, _GROUP = "ID", "group"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image of a collection.
+
+    Attributes:
+        image_id: as in concept lists.
+        path: POSIX, relative to the folder of the collection.
+    """
+
+    image_id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file that is not in the store, and why."""
+
+    image_id: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """What a folder holds.
+
+    Attributes:
+        images: one for each id, by id.
+        refused: files whose id is taken or cannot be written down, and folders that cannot be read; by path.
+    """
+
+    images: list[ImageFile]
+    refused: list[Refusal]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which images belong together (patient, study) and what else is known of them.
+
+    Attributes:
+        group_of: image id to group.
+        metadata: the other columns as str, indexed by image id, in file order.
+    """
+
+    group_of: dict[str, str]
+    metadata: pd.DataFrame
+
+
+def find_images(folder: Path) -> FoundImages:
+    """List the image files of a folder and its subfolders, by id.
+
+    Hidden files and folders are passed over. Links are followed, each folder is entered once. Of two files
+    with one id the first by path is taken and the other refused.
+
+    Args:
+        folder: holds files with the suffixes `IMAGE_SUFFIXES`, in any case.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; expected a folder of images")
+    paths, refused = _walk(folder)
+    taken: dict[str, ImageFile] = {}
+    for path in sorted(paths):
+        image_id = PurePosixPath(path).stem
+        if reason := _unwritable(path):
+            refused.append(Refusal(_printable(image_id), _printable(path), reason))
+        elif image_id in taken:
+            refused.append(Refusal(image_id, path, f"has the same id as {taken[image_id].path}"))
+        else:
+            taken[image_id] = ImageFile(image_id, path)
+    if not taken:
+        raise DataError(f"{folder}: no image; expected files named {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return FoundImages(
+        sorted(taken.values(), key=lambda image: image.image_id), sorted(refused, key=lambda one: one.path)
+    )
+
+
+def fingerprint(folder: Path, images: Sequence[ImageFile]) -> str:
+    """A sha256 in hexadecimal over path, size and time of change of every image.
+
+    It changes with any file that is added, removed, renamed or written, and costs no reading.
+    """
+    digest = hashlib.sha256()
+    for image in images:
+        try:
+            status = (folder / image.path).stat()
+            state = f"{status.st_size}\0{status.st_mtime_ns}"
+        except OSError:
+            state = "unreadable"
+        digest.update(f"{image.image_id}\0{image.path}\0{state}\n".encode())
+    return digest.hexdigest()
+
+
+def read_groups(path: Path) -> Groups:
+    """Read a table of groups: a comma-separated file with the columns ID and group; others are metadata.
+
+    Raises:
+        DataError: a column is missing, an id appears twice, a cell that is needed is empty, a line has too
+            few or too many cells, or the file is not UTF-8 text.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = next(rows, [])
+            _check_header(path, header)
+            table = list(_checked_rows(path, header, ((rows.line_num, cells) for cells in rows)))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; expected a CSV file with ID and group") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}; expected a CSV file") from None
+    except csv.Error as error:
+        raise DataError(f"{path}:{rows.line_num}: {error}; expected comma-separated cells") from None
+    metadata = pd.DataFrame(table, columns=header, dtype=str).set_index(_ID).drop(columns=_GROUP)
+    where_id, where_group = header.index(_ID), header.index(_GROUP)
+    return Groups({cells[where_id]: cells[where_group] for cells in table}, metadata)
+
+
+def _walk(folder: Path) -> tuple[list[str], list[Refusal]]:
+    """Relative POSIX paths of image files, and the folders that cannot be read."""
+    paths: list[str] = []
+    closed: list[Refusal] = []
+
+    def note(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise DataError(f"{folder}: {error.strerror}; expected a folder that can be read")
+        path = _printable(Path(error.filename).relative_to(folder).as_posix())
+        closed.append(Refusal(PurePosixPath(path).name, path, f"folder cannot be read: {error.strerror}"))
+
+    seen = {_identity(folder)}
+    for here, names, files in os.walk(folder, onerror=note, followlinks=True):
+        relative = Path(here).relative_to(folder)
+        names[:] = [name for name in sorted(names) if name[0] != "." and _is_new(Path(here) / name, seen)]
+        paths += [
+            (relative / name).as_posix()
+            for name in files
+            if name[0] != "." and Path(name).suffix.lower() in IMAGE_SUFFIXES
+        ]
+    return paths, closed
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    """Whether a folder has not been entered under another name, as a loop of links would."""
+    try:
+        identity = _identity(folder)
+    except OSError:
+        return True  # entering it fails in the same way, and that is noted
+    new = identity not in seen
+    seen.add(identity)
+    return new
+
+
+def _unwritable(path: str) -> str:
+    """Why a path cannot stand in a line of text, or an empty string."""
+    if path != _printable(path):
+        return "its name is not UTF-8 text"
+    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in path):
+        return "its name holds a control character or a line break"
+    return ""
+
+
+def _printable(text: str) -> str:
+    """Bytes that are no UTF-8, which Python carries in names as lone surrogates, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    for column in (_ID, _GROUP):
+        if column not in header:
+            raise DataError(
+                f"{path}:1: no column '{column}' among {', '.join(header) or 'none'}; "
+                "expected a comma-separated header with ID and group"
+            )
+    if len(set(header)) < len(header):
+        raise DataError(f"{path}:1: a column appears twice in {', '.join(header)}")
+
+
+def _checked_rows(
+    path: Path, header: list[str], rows: Iterable[tuple[int, list[str]]]
+) -> Iterator[list[str]]:
+    """The cells of each line that is not blank."""
+    where_id, where_group = header.index(_ID), header.index(_GROUP)
+    seen: set[str] = set()
+    for number, cells in rows:
+        if not cells:
+            continue
+        line = f"{path}:{number}"
+        if len(cells) != len(header):
+            raise DataError(f"{line}: {len(cells)} cells; expected {len(header)} as in the header")
+        image_id = cells[where_id]
+        if not image_id:
+            raise DataError(f"{line}: empty ID; expected the id of an image")
+        if not cells[where_group]:
+            raise DataError(f"{line}: image '{image_id}' has no group; expected one, if need be its own id")
+        if image_id in seen:
+            raise DataError(f"{line}: image '{image_id}' appears twice")
+        seen.add(image_id)
+        yield cells

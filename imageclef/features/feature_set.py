@@ -1,0 +1,150 @@
+"""Feature sets on disk: one row for each image, opened memory-mapped.
+
+A folder with `features.npy`, float32 of shape (n_images, n_features), and `ids.txt`: row i belongs to the
+image in line i. Both are checked when the set is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageclef.errors import ArtifactError, DataError
+
+FEATURES, IDS = "features.npy", "ids.txt"
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """The features of a collection of images.
+
+    Attributes:
+        ids: the image of each row.
+        features: float32, (n_images, n_features); read-only and memory-mapped where opened from disk.
+    """
+
+    ids: list[str]
+    features: NDArray[np.float32]
+
+    @classmethod
+    def open(cls, folder: Path) -> FeatureSet:
+        """Open a feature set without reading its rows.
+
+        Raises:
+            ArtifactError: a file is missing, damaged, or does not fit the other.
+        """
+        path = folder / FEATURES
+        try:
+            features = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise ArtifactError(f"{path}: missing; expected the features of a collection") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise ArtifactError(f"{path}: {error}; expected a .npy file of float32") from None
+        if not isinstance(features, np.ndarray) or features.ndim != 2 or features.dtype != np.float32:
+            found = (
+                f"{features.dtype} of shape {features.shape}"
+                if isinstance(features, np.ndarray)
+                else "an archive"
+            )
+            raise ArtifactError(f"{path}: holds {found}; expected float32 of shape (n_images, n_features)")
+        ids = read_ids(folder / IDS)
+        if len(ids) != len(features):
+            raise ArtifactError(
+                f"{folder / IDS}: {len(ids)} ids; expected {len(features)}, the rows of {FEATURES}"
+            )
+        return cls(ids, features)
+
+    @staticmethod
+    def create(
+        folder: Path, ids: Sequence[str], n_features: int
+    ) -> np.memmap[tuple[int, int], np.dtype[np.float32]]:
+        """Write the ids and preallocate the rows, so that a set larger than memory is filled in place.
+
+        Args:
+            folder: made where it is missing.
+            ids: the image of each row.
+            n_features: the width of a row.
+
+        Returns:
+            Writable zeros, float32, (n_images, n_features); call its `flush` when it is filled.
+
+        Raises:
+            DataError: an id appears twice or cannot stand in a line.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        write_ids(folder / IDS, ids)
+        shape = (len(ids), n_features)
+        return np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float32, shape=shape)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_features(self) -> int:
+        """The width of a row."""
+        return int(self.features.shape[1])
+
+    def rows_of(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """The rows of these images, int64, (n_ids,).
+
+        Raises:
+            DataError: an image has no features.
+        """
+        try:
+            return np.fromiter((self._rows[image_id] for image_id in ids), dtype=np.int64)
+        except KeyError as missing:
+            raise DataError(
+                f"image {missing} has no features; expected one of the {len(self)} in the set"
+            ) from None
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {image_id: row for row, image_id in enumerate(self.ids)}
+
+
+def read_ids(path: Path) -> list[str]:
+    """Read one id a line.
+
+    Raises:
+        ArtifactError: the file is missing, is not text, or names an id twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}; expected one image id a line") from None
+    except UnicodeDecodeError:
+        raise ArtifactError(f"{path}: not UTF-8 text; expected one image id a line") from None
+    # Not splitlines(): that also splits at characters which may stand in an id.
+    ids = text.removesuffix("\n").split("\n") if text else []
+    if problem := _problem(ids):
+        number, what = problem
+        raise ArtifactError(f"{path}:{number}: {what}; expected one image id a line, none twice")
+    return ids
+
+
+def write_ids(path: Path, ids: Sequence[str]) -> None:
+    """Write one id a line.
+
+    Raises:
+        DataError: an id appears twice or cannot stand in a line.
+    """
+    if problem := _problem(ids):
+        raise DataError(f"row {problem[0] - 1}: {problem[1]}; expected a different id in every row")
+    path.write_text("".join(f"{image_id}\n" for image_id in ids), encoding="utf-8", newline="\n")
+
+
+def _problem(ids: Sequence[str]) -> tuple[int, str] | None:
+    """The first line that cannot stand, counted from 1, and why."""
+    seen: set[str] = set()
+    for number, image_id in enumerate(ids, start=1):
+        if not image_id or "\n" in image_id or "\r" in image_id:
+            return number, f"id {image_id!r} is empty or has a line break"
+        if image_id in seen:
+            return number, f"image '{image_id}' appears twice"
+        seen.add(image_id)
+    return None

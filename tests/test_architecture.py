@@ -1,0 +1,92 @@
+"""The house rules that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "imageclef"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FLOORS = [
+    {"errors"},
+    {"config", "artifacts", "progress"},
+    {"data"},
+    {"learners"},
+    {"features"},
+    {"concepts"},
+    {"retrieval"},
+    {"runs"},
+    {"workspace"},
+    {"stages"},
+    {"terminal"},
+    {"cli"},
+]
+"""From the ground up: a room imports its own floor and those below, concepts and retrieval never each other."""
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def floor_of(room: str) -> int:
+    return next(level for level, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def name_of(path: Path) -> str:
+    return ".".join(("imageclef", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_go_down(path: Path) -> None:
+    if path == PACKAGE / "__init__.py":
+        assert not imports_of(path)
+        return
+    own = room_of(name_of(path))
+    for module in imports_of(path):
+        if module == "imageclef":
+            assert own == "cli", f"{name_of(path)} imports the package root"
+        elif module.startswith("imageclef."):
+            other = room_of(module)
+            assert floor_of(other) <= floor_of(own), f"{name_of(path)} imports {module}"
+            assert {own, other} != {"concepts", "retrieval"}, f"{name_of(path)} imports {module}"
+
+
+def test_only_the_index_imports_faiss() -> None:
+    assert {name_of(path) for path in MODULES if "faiss" in imports_of(path)} == {"imageclef.retrieval.index"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_the_library_never_prints_or_exits(path: Path) -> None:
+    if path.name == "cli.py":
+        return
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    assert not calls & {"print", "exit", "sys.exit", "os._exit", "logging.basicConfig"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_is_unpickled_and_no_shell_is_used(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not imports_of(path) & {"pickle", "joblib", "dill", "subprocess"}
+    for forbidden in ("allow_pickle=True", "weights_only=False", "shell=True", "os.system"):
+        assert forbidden not in text
+
+
+def test_every_module_has_a_mirrored_test_or_is_covered_by_a_whole_flow() -> None:
+    tests = {path.name for path in (PACKAGE.parent / "tests").rglob("test_*.py")}
+    flows = {"stages": "test_path.py", "learners": "test_contract.py", "workspace": "test_path.py"}
+    for path in MODULES:
+        if path.name != "__init__.py":
+            expected = flows.get(room_of(name_of(path)), f"test_{path.name}")
+            assert expected in tests or f"test_{path.name}" in tests, f"{name_of(path)}: no {expected}"
