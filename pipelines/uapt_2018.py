@@ -34,7 +34,7 @@ from imageclef.progress import Reporter
 from imageclef.runs.constant import constant_answer
 from imageclef.runs.editions import EDITIONS
 from imageclef.runs.evaluate import per_image_f1
-from imageclef.runs.runfile import read_run
+from imageclef.runs.runfile import merged_run_name, read_run
 from imageclef.stages.report import Report
 from imageclef.terminal import reporter
 
@@ -82,7 +82,7 @@ class Pipeline:
         """Every row of the table with its run."""
         n = len(Vocabulary.count(self.train.values()).concepts)
         window = min(500, -(-n // N_WINDOWS))
-        constant = constant_answer(self.train, EDITION)
+        constant = constant_answer(self.train)
         truth = read_concept_list(self.data / f"{TARGET}-concepts.csv")
         yield Row("", "none", f"the {len(constant)} most frequent concepts"), dict.fromkeys(truth, constant)
 
@@ -126,8 +126,8 @@ class Pipeline:
         for offset in range(0, min(n, N_WINDOWS * window), window):
             report = stages.classify(config, TARGET, window, offset, reporter=self.say)
             parts.append(self._path(report))
-        stamp = datetime.now(UTC).strftime("%Y-%m-%d_%H%M")
-        out = config.workspace / "runs" / f"aae-{window * N_WINDOWS}-merge-{stamp}.csv"
+        name = merged_run_name("aae", window * N_WINDOWS, datetime.now(UTC))
+        out = config.workspace / "runs" / f"{name}.csv"
         stages.merge(parts, out)
         return read_run(out, EDITION)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +49,7 @@ _FORMATS = (
     *("DIB", "CUR", "TGA", "PCX", "PPM", "PSD", "SGI", "JPEG2000", "AVIF"),
 )
 
+CHANNELS: Mapping[Mode, int] = {"rgb": 3, "grey": 1}
 _PILLOW_MODE = {"rgb": "RGB", "grey": "L"}
 
 _UPRIGHT = {

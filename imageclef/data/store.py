@@ -1,38 +1,38 @@
 """The image store: every image of a collection decoded once, at one size, in one memory-mapped array.
 
-    images.npy    uint8 (n_images, size, size, channels)
-    ids.txt       row i of the array is line i
-    images.csv    id, path, width, height: the original of each row
-    refused.csv   id, path, reason: what is not in the array
+images.npy    uint8 (n_images, size, size, channels)
+ids.txt       row i of the array is line i
+images.csv    id, path, width, height: the original of each row
+refused.csv   id, path, reason: what is not in the array
 """
 
 from __future__ import annotations
 
 import csv
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property, partial
+import io
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imageclef.data.bulk_decoding import Original, cores, decode_all
 from imageclef.data.collection import ImageFile, Refusal
-from imageclef.data.decoding import Decoded, Mode, decode
-from imageclef.errors import ArtifactError, DataError, ImageRefused
+from imageclef.data.decoding import CHANNELS, Mode
+from imageclef.errors import ArtifactError, DataError
 from imageclef.progress import Advance
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # decoding does without torch, its second of start-up and its 500 MB
     from torch import Tensor
 
-_CHANNELS: dict[Mode, int] = {"rgb": 3, "grey": 1}
-_CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**20
-_LOOK_AHEAD = 4
-"""Chunks in flight for each worker: one slow picture holds up the others only after so many."""
+_PIXELS, _IDS, _IMAGES, _REFUSED = "images.npy", "ids.txt", "images.csv", "refused.csv"
+_IMAGES_HEADER = ("id", "path", "width", "height")
+_REFUSED_HEADER = ("id", "path", "reason")
+_AGAIN = "run `imageclef ingest` again"
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,148 @@ def build_store(
     Raises:
         DataError: not a single image can be read.
     """
-    kept: list[tuple[ImageFile, Decoded]] = []
-    ...
+    originals: list[Original] = []
+    failed = list(refused)
+    with (
+        (out / _PIXELS).open("wb") as pixels,
+        closing(decode_all(folder, images, size, mode, workers or cores())) as chunks,
+    ):
+        _write_header(pixels, (0, size, size, CHANNELS[mode]))
+        for chunk in chunks:
+            pixels.write(chunk.pixels.data)
+            originals += chunk.originals
+            failed += chunk.refused
+            if progress:
+                progress(len(chunk.originals) + len(chunk.refused))
+        # The number of rows is known only now; numpy pads the header so that it keeps its length.
+        pixels.seek(0)
+        _write_header(pixels, (len(originals), size, size, CHANNELS[mode]))
+    if not originals:
+        first = f"; the first is {failed[0].path}: {failed[0].reason}" if failed else ""
+        raise DataError(f"{folder}: none of {len(images)} images can be read{first}")
+    failed.sort(key=lambda refusal: refusal.path)
+    (out / _IDS).write_text(
+        "".join(f"{original[0]}\n" for original in originals), encoding="utf-8", newline=""
+    )
+    _write_table(out / _IMAGES, _IMAGES_HEADER, originals)
+    _write_table(out / _REFUSED, _REFUSED_HEADER, (astuple(refusal) for refusal in failed))
+    return StoreReport(len(originals), failed)
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """A store on disk.
+
+    Attributes:
+        folder: where it lies.
+        ids: of the rows.
+        images: uint8 (n_images, size, size, channels), memory-mapped, read-only.
+        refused: files of the collection that are not in it.
+    """
+
+    folder: Path
+    ids: list[str]
+    images: NDArray[np.uint8]
+    refused: list[Refusal]
+
+    @classmethod
+    def open(cls, folder: Path) -> ImageStore:
+        """Open a store that `build_store` wrote.
+
+        Raises:
+            ArtifactError: a file is missing or damaged, or ids and rows are out of step.
+        """
+        images = _map_pixels(folder / _PIXELS)
+        ids = _read(folder / _IDS).removesuffix("\n").split("\n")
+        if len(ids) != len(images):
+            raise ArtifactError(
+                f"{folder / _IDS}: {len(ids)} ids for the {len(images)} rows of {_PIXELS}; {_AGAIN}"
+            )
+        refused = [Refusal(*cells) for cells in _read_table(folder / _REFUSED, _REFUSED_HEADER)]
+        return cls(folder, ids, images, refused)
+
+    @property
+    def size(self) -> int:
+        """Side of an image in pixels."""
+        return int(self.images.shape[1])
+
+    @property
+    def mode(self) -> Mode:
+        """Channels of an image."""
+        return "grey" if self.images.shape[3] == 1 else "rgb"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows_of(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """The rows of these images (n,).
+
+        Raises:
+            DataError: one is not in the store.
+        """
+        try:
+            return np.array([self._rows[image_id] for image_id in ids], dtype=np.int64)
+        except KeyError as error:
+            raise DataError(f"{self.folder}: no image '{error.args[0]}' in the store") from None
+
+    def path_of(self, image_id: str) -> str:
+        """POSIX path of an image's file in the folder of its collection.
+
+        Raises:
+            DataError: the image is not in the store.
+            ArtifactError: the table of files is missing or out of step.
+        """
+        self.rows_of([image_id])
+        return self._paths[image_id]
+
+    def batch(self, rows: NDArray[np.int64]) -> Tensor:
+        """The images of these rows, uint8 (n, 3, h, w), channels last in memory; grey is repeated."""
+        import torch
+
+        pixels = torch.from_numpy(np.asarray(self.images[rows]))
+        return pixels.permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {image_id: row for row, image_id in enumerate(self.ids)}
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        paths = {image_id: path for image_id, path, *_ in _read_table(self.folder / _IMAGES, _IMAGES_HEADER)}
+        if list(paths) != self.ids:
+            raise ArtifactError(f"{self.folder / _IMAGES}: not the images of {_IDS}; {_AGAIN}")
+        return paths
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def _map_pixels(path: Path) -> NDArray[np.uint8]:
+    try:
+        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactError(f"{path}: missing or cut short ({error}); {_AGAIN}") from None
+    shape = images.shape
+    if images.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
+        raise ArtifactError(f"{path}: {images.dtype} {shape}; expected uint8 (n, size, size, 1 or 3)")
+    return images
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
+
+
+def _read_table(path: Path, header: tuple[str, ...]) -> list[list[str]]:
+    table = list(csv.reader(io.StringIO(_read(path))))
+    if not table or tuple(table[0]) != header or any(len(cells) != len(header) for cells in table):
+        raise ArtifactError(f"{path}: not a table of {', '.join(header)}; {_AGAIN}")
+    return table[1:]

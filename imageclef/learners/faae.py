@@ -138,11 +138,13 @@ class FAAE(NetworkLearner):
 
     def _gradient_penalty(self, real: Levels, fake: Levels) -> Tensor:
         """Mean of (||dD/dx|| - 1)^2 at random points between real and generated images."""
-        mix = torch.rand(len(real.fine), 1, 1, 1, device=real.fine.device)
-        between = Levels(*(torch.lerp(f.float(), r, mix).requires_grad_() for r, f in zip(real, fake, strict=True)))
-        scores = self.critic(between).float().sum()
-        gradients = torch.autograd.grad(scores, between, create_graph=True)
-        squares = sum(gradient.float().square().flatten(1).sum(1) for gradient in gradients)
+        exact = real.fine.dtype
+        mix = torch.rand(len(real.fine), 1, 1, 1, device=real.fine.device, dtype=exact)
+        between = Levels(
+            *(torch.lerp(f.to(exact), r, mix).requires_grad_() for r, f in zip(real, fake, strict=True))
+        )
+        gradients = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        squares = sum(gradient.to(exact).square().flatten(1).sum(1) for gradient in gradients)
         return ((squares + 1e-12).sqrt() - 1).square().mean()
 
 

@@ -1,7 +1,7 @@
 """The public Python API: one function for each stage.
 
-    from imageclef.config import load_config
     from imageclef import stages
+    from imageclef.config import load_config
 
     config = load_config()
     stages.ingest(config)
@@ -13,23 +13,45 @@ Every function takes the configuration, does its work or finds it up to date, an
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imageclef.stages.classifier import classify
+    from imageclef.stages.features import extract
+    from imageclef.stages.images import ingest
+    from imageclef.stages.learner import train
+    from imageclef.stages.neighbours import index, knn
+    from imageclef.stages.score import evaluate, merge, validate
+    from imageclef.stages.similarity import similar
+    from imageclef.stages.walk import demo
+
+__all__ = [
+    "classify",
+    "demo",
+    "evaluate",
+    "extract",
+    "index",
+    "ingest",
+    "knn",
+    "merge",
+    "similar",
+    "train",
+    "validate",
+]
 
 _MODULE_OF = {
-    "ingest": "ingest",
-    "train": "train",
-    "extract": "extract",
-    "classify": "classify",
-    "index": "index",
-    "knn": "knn",
-    "similar": "similar",
+    "ingest": "images",
+    "train": "learner",
+    "extract": "features",
+    "classify": "classifier",
+    "index": "neighbours",
+    "knn": "neighbours",
+    "similar": "similarity",
     "validate": "score",
     "evaluate": "score",
     "merge": "score",
-    "demo": "demo",
+    "demo": "walk",
 }
-
-__all__ = sorted(_MODULE_OF)  # noqa: PLE0605 (a plain list of the names above)
 
 
 def __getattr__(name: str) -> Any:

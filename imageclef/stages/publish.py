@@ -46,7 +46,7 @@ def publish_run(
         facts["score"] = official_f1(run, collection.concepts, edition)
     path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     report.wrote.append(shown(path))
-    if edition.submission_zip:
+    if edition.zipped:
         write_submission_zip(path, path.with_suffix(".zip"))
         report.wrote.append(shown(path.with_suffix(".zip")))
     if unanswered:

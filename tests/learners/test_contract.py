@@ -24,7 +24,7 @@ TINY = {
     "pca": {"image_size": 12, "n_components": 5},
     "pixels": {"image_size": 8},
 }  # fmt: skip
-LOWERED = {"aae": "reconstruction", "faae": "encoder"}
+LOWERED = {"aae": "reconstruction", "faae": "angle"}
 """The loss that training is bound to lower in a few epochs; adversarial losses rise and fall."""
 
 

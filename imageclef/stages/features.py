@@ -10,7 +10,7 @@ from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.base import Learner
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.report import Report, count_of, shown
-from imageclef.stages.train import on_device
+from imageclef.stages.learner import on_device
 from imageclef.workspace import Workspace
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from imageclef.artifacts import Recipe, building, file_digest, up_to_date
 from imageclef.config import CollectionSettings, Config
 from imageclef.data.collection import FoundImages, find_images, fingerprint, read_groups
@@ -34,33 +32,35 @@ def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Repor
     state = fingerprint(settings.images, found.images)
     report.read.append(f"{settings.images}: {count_of(len(found.images), 'image')}")
     _describe(workspace, name, settings, found, state, report)
-    path = workspace.store_path(name)
-    recipe = Recipe(
-        "ingest",
-        {"size": workspace.choice.settings.image_size, "mode": workspace.mode, "folder": str(settings.images)},
-        {"images": state},
-    )
+    _decode(workspace, name, settings, found, state, report, reporter)
+
+
+def _decode(
+    workspace: Workspace,
+    name: str,
+    settings: CollectionSettings,
+    found: FoundImages,
+    state: str,
+    report: Report,
+    reporter: Reporter,
+) -> None:
+    """Publish the store at the learner's size; say what was refused."""
+    path, size = workspace.store_path(name), workspace.choice.settings.image_size
+    unusable = sorted(refusal.path for refusal in found.refused)
+    about = {"size": size, "mode": workspace.mode, "folder": str(settings.images), "unusable": unusable}
+    recipe = Recipe("ingest", about, {"images": state})
     if up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
     else:
-        with building(path, recipe) as folder, reporter.progress(
-            f"decoding {name}", len(found.images), "images"
-        ) as advance:
+        bar = reporter.progress(f"decoding {name}", len(found.images), "images")
+        with building(path, recipe) as folder, bar as advance:
+            workers = workspace.config.ingest.workers
             build_store(
-                settings.images,
-                found.images,
-                folder,
-                workspace.choice.settings.image_size,
-                workspace.mode,
-                workspace.config.ingest.workers,
-                advance,
+                settings.images, found.images, folder, size, workspace.mode, workers, advance, found.refused
             )
         report.wrote.append(shown(path))
-    _note_refused(name, ImageStore.open(path), found, path, report)
-
-
-def _note_refused(name: str, store: ImageStore, found: FoundImages, path: Path, report: Report) -> None:
-    refused = [*found.refused, *store.refused]
+    store = ImageStore.open(path)
+    refused = store.refused
     report.figures[name] = {**report.figures.get(name, {}), "images": len(store), "refused": len(refused)}
     if refused:
         reasons = name_some([f"{refusal.path} ({refusal.reason})" for refusal in refused])

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from imageclef.learners.faae import FAAE, FAAESettings, Levels
+from tests.learners.test_contract import TINY, blobs
+
+SETTINGS = FAAESettings(**{**TINY["faae"], "image_size": 16, "dropout": 0.0})
+
+
+def drawn() -> FAAE:
+    torch.manual_seed(0)
+    return FAAE(SETTINGS).train()
+
+
+def levels(seed: int) -> Levels:
+    generator = torch.Generator().manual_seed(seed)
+    fine = torch.rand(6, 3, 16, 16, generator=generator) * 2 - 1
+    return Levels(F.avg_pool2d(fine, 4), fine)
+
+
+def test_the_gradient_penalty_equals_one_by_differences_along_the_gradient() -> None:
+    """||dD/dx|| is the critic's slope along its own gradient, which two evaluations give."""
+    learner = drawn().double().eval()
+    real, fake = (Levels(*(level.double() for level in levels(seed))) for seed in (0, 1))
+    torch.manual_seed(3)
+    penalty = learner._gradient_penalty(real, fake)
+    torch.manual_seed(3)
+    mix = torch.rand(6, 1, 1, 1).double()
+    between = [(f + mix * (r - f)).requires_grad_() for r, f in zip(real, fake, strict=True)]
+    gradients = torch.autograd.grad(learner.critic(Levels(*between)).sum(), between)
+    norms = sum(gradient.square().flatten(1).sum(1) for gradient in gradients).sqrt()
+    expected = []
+    for row, norm in enumerate(norms):
+        step = 1e-6 / norm
+        ahead, behind = (
+            Levels(*(torch.where(torch.arange(6)[:, None, None, None] == row, x + sign * step * g, x)
+                     for x, g in zip(between, gradients, strict=True)))
+            for sign in (1, -1)
+        )  # fmt: skip
+        slope = (learner.critic(ahead).sum() - learner.critic(behind).sum()) / 2e-6
+        expected.append((slope - 1) ** 2)
+    torch.testing.assert_close(penalty, torch.stack(expected).mean(), rtol=1e-4, atol=1e-8)
+
+
+def test_the_encoder_learns_from_generated_images_only() -> None:
+    """Another batch of real images with the critic held still leaves the encoder's update the same."""
+
+    def encoder_after(seed: int) -> torch.Tensor:
+        learner = drawn()
+        optimizers = learner.optimizers()
+        for name in ("critic", "generator"):
+            for group in optimizers[name].param_groups:
+                group["lr"] = 0.0
+        torch.manual_seed(5)
+        learner.step(blobs(8, 16, seed), optimizers)
+        return learner.encoder.linear.weight.detach().clone()
+
+    assert torch.equal(encoder_after(0), encoder_after(1))
+
+
+def test_each_update_moves_its_own_network_only() -> None:
+    for still in ("critic", "generator", "encoder"):
+        learner = drawn()
+        before = {name: tensor.clone() for name, tensor in learner.named_parameters()}
+        optimizers = learner.optimizers()
+        for group in optimizers[still].param_groups:
+            group["lr"] = 0.0
+        learner.step(blobs(8, 16), optimizers)
+        moved = {
+            name.split(".")[0] for name, tensor in learner.named_parameters() if not torch.equal(tensor, before[name])
+        }
+        assert moved == {"critic", "generator", "encoder"} - {still}
+
+
+def test_the_published_sizes() -> None:
+    paper = FAAE(FAAESettings())
+    generated = paper.eval().generator(paper.sample(2))
+    assert generated.coarse.shape == (2, 3, 16, 16)
+    assert generated.fine.shape == (2, 3, 64, 64)
+    kernels = [layer for layer in paper.critic.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert [(layer.in_channels, layer.out_channels) for layer in kernels] == [
+        (3, 32), (32, 64), (64, 64), (64, 128), (3, 64), (192, 128), (128, 256), (256, 256), (256, 512),
+    ]  # fmt: skip

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from imageclef.errors import TrainingError
+from imageclef.learners.base import DeviceImages, Training
+from imageclef.learners.orb import ORB, ORBSettings
+from tests.learners.test_contract import blobs
+
+SETTINGS = {"image_size": 96, "n_words": 6, "n_keypoints": 40}
+
+
+def fitted(**changes: object) -> ORB:
+    learner = ORB(ORBSettings(**{**SETTINGS, **changes}))
+    learner.fit(DeviceImages(blobs(20, 96)), Training())
+    return learner
+
+
+def counted_one_by_one(learner: ORB, image: torch.Tensor) -> np.ndarray:
+    grey = cv2.cvtColor(np.ascontiguousarray(image.permute(1, 2, 0).numpy()), cv2.COLOR_RGB2GRAY)
+    _, descriptors = cv2.ORB_create(nfeatures=40).detectAndCompute(grey, None)
+    counts = np.zeros(6)
+    for descriptor in [] if descriptors is None else descriptors:
+        bits = np.array([(byte >> (7 - bit)) & 1 for byte in descriptor for bit in range(8)], float)
+        distances = [((bits - word) ** 2).sum() for word in learner.words.numpy().astype(float)]
+        counts[int(np.argmin(distances))] += 1
+    return counts
+
+
+def test_counts_equal_a_loop_over_descriptors_and_words() -> None:
+    learner, images = fitted(weighting="none"), blobs(4, 96, seed=1)
+    expected = np.stack([counted_one_by_one(learner, image) for image in images])
+    assert (expected.sum(1) > 0).all()
+    np.testing.assert_array_equal(learner.transform(images).numpy(), expected)
+
+
+@pytest.mark.parametrize("weighting", ["max", "tf-idf", "sqrt"])
+def test_weightings_are_what_they_say(weighting: str) -> None:
+    images = blobs(4, 96, seed=1)
+    counts = fitted(weighting="none").transform(images).double()
+    learner = fitted(weighting=weighting)
+    expected = {
+        "max": counts / counts.max(1, keepdim=True).values,
+        "tf-idf": (counts * learner.idf) / ((counts * learner.idf) ** 2).sum(1, keepdim=True).sqrt(),
+        "sqrt": (counts / counts.sum(1, keepdim=True)) ** 0.5,
+    }[weighting]
+    torch.testing.assert_close(learner.transform(images).double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("weighting", ["none", "max", "tf-idf", "sqrt"])
+def test_an_image_without_keypoints_has_a_histogram_of_zeros(weighting: str) -> None:
+    blank = torch.full((2, 3, 96, 96), 128, dtype=torch.uint8)
+    assert torch.equal(fitted(weighting=weighting).transform(blank), torch.zeros(2, 6))
+
+
+def test_too_few_descriptors_say_what_helps() -> None:
+    blank = DeviceImages(torch.full((5, 3, 96, 96), 128, dtype=torch.uint8))
+    with pytest.raises(TrainingError, match=r"0 ORB descriptors in 5 images, expected at least learner\.n_words = 6"):
+        ORB(ORBSettings(**SETTINGS)).fit(blank, Training())

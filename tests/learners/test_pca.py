@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA as Reference
+
+from imageclef.learners.base import DeviceImages, Training
+from imageclef.learners.networks import to_unit_range
+from imageclef.learners.pca import PCA, PCASettings
+from tests.learners.test_contract import blobs
+
+
+def test_components_and_projections_equal_an_exact_decomposition() -> None:
+    images = blobs(700, 8)
+    learner = PCA(PCASettings(image_size=8, n_components=6, iterations=12))
+    learner.fit(DeviceImages(images), Training())
+    pixels = to_unit_range(images).flatten(1).numpy()
+    exact = Reference(6, svd_solver="full").fit(pixels)
+    cosines = np.abs((learner.components.numpy() * exact.components_.T).sum(0))
+    np.testing.assert_allclose(cosines, 1, atol=1e-3)
+    np.testing.assert_allclose(
+        np.abs(learner.transform(images).numpy()), np.abs(exact.transform(pixels)), atol=2e-2
+    )
+    np.testing.assert_allclose(learner.deviations, np.sqrt(exact.explained_variance_), rtol=2e-3)
+
+
+def test_the_sign_of_a_component_is_fixed() -> None:
+    learner = PCA(PCASettings(image_size=8, n_components=6))
+    learner.fit(DeviceImages(blobs(60, 8)), Training())
+    peaks = learner.components.gather(0, learner.components.abs().argmax(0, keepdim=True))
+    assert bool((peaks > 0).all())
+
+
+def test_memory_holds_one_block_of_images() -> None:
+    """Images are asked for in blocks, each once a pass."""
+
+    class Counted(DeviceImages):
+        asked: list[int] = []
+
+        def batch(self, rows: np.ndarray) -> torch.Tensor:
+            self.asked.append(len(rows))
+            return super().batch(rows)
+
+    images = Counted(blobs(1100, 8))
+    PCA(PCASettings(image_size=8, n_components=4, iterations=1)).fit(images, Training())
+    assert max(images.asked) == 512
+    assert sum(images.asked) == 4 * 1100
