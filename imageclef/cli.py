@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Concept detection and similarity search in medical images.",
-    epilog="The path: ingest, train, extract, classify or index and knn, evaluate. Begin with `imageclef demo`.",
+    epilog="The path: ingest, train, extract, classify (or index and knn), evaluate. First: imageclef demo.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -35,9 +35,12 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file. [default: imageclef.toml]", metavar="FILE")
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="Override a setting; repeatable.", metavar="SECTION.KEY=VALUE")
+    list[str] | None,
+    typer.Option("--set", "-s", help="Override a setting; repeatable.", metavar="SECTION.KEY=VALUE"),
 ]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 CollectionOption = Annotated[
@@ -158,7 +161,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
     truth: Annotated[Path, typer.Argument(help="The concept list of the same images.", show_default=False)],
     edition: EditionOption = "2018",
-    manual: Annotated[Path | None, typer.Option(help="Manual concepts, for 2025 and 2026.", metavar="FILE")] = None,
+    manual: Annotated[
+        Path | None, typer.Option(help="Manual concepts, for 2025 and 2026.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -139,7 +139,9 @@ def _rounded(value: float | str) -> str:
 
 
 def _neighbours(neighbors: list[dict[str, Any]]) -> Table:
-    table = Table("rank", "id", "distance", "shared with the query", "other concepts", box=None, pad_edge=False)
+    table = Table(
+        "rank", "id", "distance", "shared with the query", "other concepts", box=None, pad_edge=False
+    )
     for neighbor in neighbors:
         shared = set(neighbor["shared"])
         others = [concept for concept in neighbor["concepts"] if concept not in shared]

@@ -128,7 +128,9 @@ class Workspace:
         """Run files."""
         return self.config.workspace / "runs"
 
-    def artifact(self, kind: Literal["collection", "store", "learner", "features", "index"], name: str = "") -> Artifact:
+    def artifact(
+        self, kind: Literal["collection", "store", "learner", "features", "index"], name: str = ""
+    ) -> Artifact:
         """A published artifact.
 
         Raises:
@@ -181,7 +183,7 @@ class Workspace:
             self.config.collection(collection)
             return [collection]
         if not self.config.collections:
-            raise ConfigError("no collections; add a table [collections.train] with images = \"FOLDER\"")
+            raise ConfigError('no collections; add a table [collections.train] with images = "FOLDER"')
         return list(self.config.collections)
 
     def answered(self, collection: str | None) -> list[str]:

@@ -3,7 +3,7 @@
     python pipelines/uapt_2018.py FOLDER [--preset small|paper] [--workspace artifacts/uapt-2018]
 
 FOLDER holds train/, valid/, train-concepts.csv, valid-concepts.csv and, if there are groups, train-sources.csv
-with the columns ID and group (valid-sources.csv with the column source adds a column for each --source).
+with the columns ID and group (with a column source in valid-sources.csv, --source adds a column of scores).
 Everything is fitted and tuned on train; valid is answered, scored, and looked at in the table only. A pipeline
 that was stopped goes on where it was.
 """
@@ -66,7 +66,9 @@ Answer = tuple[Row, dict[str, tuple[str, ...]]]
 class Pipeline:
     """The order of things; the numbers come from the preset."""
 
-    def __init__(self, data: Path, workspace: Path, preset: str, device: str, seed: int, say: Reporter) -> None:
+    def __init__(
+        self, data: Path, workspace: Path, preset: str, device: str, seed: int, say: Reporter
+    ) -> None:
         self.data, self.say = data, say
         self.base = {
             "workspace": workspace,
@@ -88,7 +90,10 @@ class Pipeline:
 
         pixels = self.prepared("pixels")
         nearest = {**self._table("knn"), "vote": "union", "ks": (1,)}
-        yield Row("", "32x32 grey pixels", "nearest neighbour, cosine"), self.knn(pixels, "cosine", knn=nearest)
+        yield (
+            Row("", "32x32 grey pixels", "nearest neighbour, cosine"),
+            self.knn(pixels, "cosine", knn=nearest),
+        )
         yield Row("", "PCA of pixels", "linear, 500"), self.linear(self.prepared("pca"))
         for name, features in (("aae", "AAE, untrained"), ("faae", "F-AAE, untrained")):
             yield Row("", features, "linear, 500"), self.linear(self.prepared(name, epochs=0))
@@ -131,7 +136,9 @@ class Pipeline:
         stages.merge(parts, out)
         return read_run(out, EDITION)
 
-    def knn(self, config: Config, metric: str, knn: dict[str, object] | None = None) -> dict[str, tuple[str, ...]]:
+    def knn(
+        self, config: Config, metric: str, knn: dict[str, object] | None = None
+    ) -> dict[str, tuple[str, ...]]:
         """The run of the nearest neighbours."""
         tables = {**config.model_dump(), "index": {"metric": metric}, **({"knn": knn} if knn else {})}
         config = Config.model_validate(tables)
@@ -162,10 +169,14 @@ class Pipeline:
 def main(
     data: Annotated[Path, typer.Argument(help="Holds train, valid and their concept lists.")],
     preset: Annotated[str, typer.Option(help="small or paper.")] = "small",
-    workspace: Annotated[Path, typer.Option(help="Where artifacts and the table go.")] = Path("artifacts/uapt-2018"),
+    workspace: Annotated[Path, typer.Option(help="Where artifacts and the table go.")] = Path(
+        "artifacts/uapt-2018"
+    ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of the learners.")] = 0,
-    source: Annotated[list[str] | None, typer.Option(help="A further column for the images of a source.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="A further column for the images of a source.")
+    ] = None,
 ) -> None:
     """Make the runs and write table.md and table.json into the workspace."""
     started = time.monotonic()
@@ -209,7 +220,11 @@ def _markdown(rows: list[dict[str, object]], columns: list[str]) -> str:
     for row in rows:
         scores = [f"{row[name]:.3f}" for name in columns]
         past = f"{row['f1_2018']:.4f}" if row["f1_2018"] else ""
-        lines.append("| " + " | ".join([f"{row['run']}", f"{row['features']}", f"{row['classifier']}", *scores, past]) + " |")
+        lines.append(
+            "| "
+            + " | ".join([f"{row['run']}", f"{row['features']}", f"{row['classifier']}", *scores, past])
+            + " |"
+        )
     return "\n".join(lines) + "\n"
 
 

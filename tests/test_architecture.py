@@ -22,8 +22,9 @@ FLOORS = [
     {"stages"},
     {"terminal"},
     {"cli"},
+    {"__main__"},
 ]
-"""From the ground up: a room imports its own floor and those below, concepts and retrieval never each other."""
+"""From the ground up: a room imports its own floor and those below."""
 
 
 def room_of(module: str) -> str:
@@ -71,7 +72,9 @@ def test_only_the_index_imports_faiss() -> None:
 def test_the_library_never_prints_or_exits(path: Path) -> None:
     if path.name == "cli.py":
         return
-    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    }
     assert not calls & {"print", "exit", "sys.exit", "os._exit", "logging.basicConfig"}
 
 

@@ -47,7 +47,12 @@ def test_without_a_file_there_are_defaults(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_set_overrides_the_file(file: Path) -> None:
-    overrides = ["classify.top=7", "learner.name=orb", "collections.test.images=/x y", "extract.precision='fp32'"]
+    overrides = [
+        "classify.top=7",
+        "learner.name=orb",
+        "collections.test.images=/x y",
+        "extract.precision='fp32'",
+    ]
     config = load_config(file, overrides)
     assert config.classify.top == 7
     assert config.learner["name"] == "orb"

@@ -8,10 +8,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import posixpath
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -86,7 +87,7 @@ def find_images(folder: Path) -> FoundImages:
     paths, refused = _walk(folder)
     taken: dict[str, ImageFile] = {}
     for path in sorted(paths):
-        image_id = PurePosixPath(path).stem
+        image_id = posixpath.splitext(posixpath.basename(path))[0]
         if reason := _unwritable(path):
             refused.append(Refusal(_printable(image_id), _printable(path), reason))
         elif image_id in taken:
@@ -149,18 +150,19 @@ def _walk(folder: Path) -> tuple[list[str], list[Refusal]]:
         if Path(error.filename) == folder:
             raise DataError(f"{folder}: {error.strerror}; expected a folder that can be read")
         path = _printable(Path(error.filename).relative_to(folder).as_posix())
-        closed.append(Refusal(PurePosixPath(path).name, path, f"folder cannot be read: {error.strerror}"))
+        closed.append(Refusal(posixpath.basename(path), path, f"folder cannot be read: {error.strerror}"))
 
     seen = {_identity(folder)}
     for here, names, files in os.walk(folder, onerror=note, followlinks=True):
-        relative = Path(here).relative_to(folder)
         names[:] = [name for name in sorted(names) if name[0] != "." and _is_new(Path(here) / name, seen)]
-        paths += [
-            (relative / name).as_posix()
-            for name in files
-            if name[0] != "." and Path(name).suffix.lower() in IMAGE_SUFFIXES
-        ]
+        relative = Path(here).relative_to(folder).as_posix()
+        prefix = "" if relative == "." else f"{relative}/"
+        paths += [prefix + name for name in files if name[0] != "." and _is_image(name)]
     return paths, closed
+
+
+def _is_image(name: str) -> bool:
+    return posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -181,6 +183,8 @@ def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
 
 def _unwritable(path: str) -> str:
     """Why a path cannot stand in a line of text, or an empty string."""
+    if path.isascii() and path.isprintable():
+        return ""
     if path != _printable(path):
         return "its name is not UTF-8 text"
     if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in path):

@@ -39,7 +39,7 @@ class Training:
         seed: of every random choice; the same seed gives the same learner on the CPU.
         device: a torch device.
         precision: of the networks' arithmetic.
-        folder: where history, TensorBoard files and the checkpoint of the last epoch are kept; none if None.
+        folder: where history, TensorBoard files and the last checkpoint are kept; None keeps none.
         reporter: told about the progress.
     """
 
@@ -90,7 +90,7 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def transform(self, images: Tensor) -> Tensor:
-        """Features of a batch: uint8 (n, 3, h, w) to float32 (n, n_features). A row does not depend on its batch."""
+        """Features of a batch, uint8 (n, 3, h, w) to float32 (n, n_features), each row for itself."""
 
     def pooled(self, images: Tensor) -> Tensor | None:
         """The last levels' activations pooled to 2x2 and joined, float32 (n, m); None where there are none."""

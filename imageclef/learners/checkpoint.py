@@ -53,9 +53,7 @@ def save_training(
     save_tensors(path, tensors, {"epoch": epoch})
 
 
-def load_training(
-    path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]
-) -> int:
+def load_training(path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> int:
     """Restore what `save_training` wrote.
 
     Returns:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from imageclef.learners.networks import (
     Encoder,
@@ -115,7 +115,7 @@ class FAAE(NetworkLearner):
         update(optimizers["generator"], generation)
 
         inverted = self.encoder(fake.fine.detach()).float()
-        angle = 1 - F.cosine_similarity(inverted, z).mean()
+        angle: Tensor = 1 - F.cosine_similarity(inverted, z).mean()
         inversion = F.mse_loss(inverted, z) + self.settings.cosine * angle
         update(optimizers["encoder"], inversion)
 
@@ -144,8 +144,9 @@ class FAAE(NetworkLearner):
             *(torch.lerp(f.to(exact), r, mix).requires_grad_() for r, f in zip(real, fake, strict=True))
         )
         gradients = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
-        squares = sum(gradient.to(exact).square().flatten(1).sum(1) for gradient in gradients)
-        return ((squares + 1e-12).sqrt() - 1).square().mean()
+        whole = torch.cat([gradient.to(exact).flatten(1) for gradient in gradients], dim=1)
+        norms = (whole.square().sum(1) + 1e-12).sqrt()
+        return (norms - 1).square().mean()
 
 
 class Generator(nn.Module):
@@ -177,7 +178,9 @@ class Critic(nn.Module):
         super().__init__()
         self.fine = nn.Sequential(*_down(3, width, 2 * width), *_down(2 * width, 2 * width, 4 * width))
         self.coarse = nn.Conv2d(3, 2 * width, 1)
-        self.joined = nn.Sequential(*_down(6 * width, 4 * width, 8 * width), *_down(8 * width, 8 * width, 16 * width))
+        self.joined = nn.Sequential(
+            *_down(6 * width, 4 * width, 8 * width), *_down(8 * width, 8 * width, 16 * width)
+        )
         self.score = nn.Linear(16 * width * (size // 16) ** 2 + 1, 1)
 
     def forward(self, images: Levels) -> Tensor:

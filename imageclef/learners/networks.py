@@ -6,11 +6,12 @@ Reference: the published configuration of the UA.PT team for ImageCLEF caption 2
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 (the name torch's own documentation uses)
+from torch.nn import functional as F
 
 Prior = Literal["sphere", "normal", "uniform", "rectified-normal", "bernoulli"]
 
@@ -42,7 +43,8 @@ class Encoder(nn.Module):
         """Codes, (n, n_codes)."""
         for block in self.blocks:
             images = block(images)
-        return self.linear(images.flatten(1))
+        codes: Tensor = self.linear(images.flatten(1))
+        return codes
 
     def pooled(self, images: Tensor, n_levels: int = 3) -> Tensor:
         """The last levels' activations, average-pooled to 2x2 and joined: (n, 4 * sum of channels)."""
@@ -54,7 +56,7 @@ class Encoder(nn.Module):
 
 
 def decoder(size: int, width: int, n_codes: int) -> nn.Sequential:
-    """Codes to images: (n, n_codes) to (n, 3, size, size) in [-1, 1], by 5x5 transposed convolutions of stride 2."""
+    """Codes (n, n_codes) to images (n, 3, size, size) in [-1, 1], by 5x5 transposed convolutions."""
     side = size // 16
     channels = [width * level for level in (16, 8, 4, 2)]
     layers: list[nn.Module] = [
@@ -63,7 +65,7 @@ def decoder(size: int, width: int, n_codes: int) -> nn.Sequential:
         nn.BatchNorm2d(channels[0]),
         nn.ReLU(),
     ]
-    for before, after in zip(channels[:-1], channels[1:], strict=True):
+    for before, after in pairwise(channels):
         layers += [_upscale(before, after), nn.BatchNorm2d(after), nn.ReLU()]
     return nn.Sequential(*layers, _upscale(channels[-1], 3), nn.Tanh())
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -31,8 +31,8 @@ from imageclef.learners.base import Images, Learner, LearnerSettings, Training
 _BITS = 256
 _BLOCK = 256
 
-Descriptors = NDArray[np.uint8]
-"""(n_keypoints, 32): 256 bits a row."""
+Descriptors: TypeAlias = NDArray[Any]
+"""uint8 (n_keypoints, 32): 256 bits a row."""
 
 
 class ORBSettings(LearnerSettings):
@@ -110,7 +110,13 @@ class ORB(Learner):
         """The images, and the same with their keypoints drawn."""
         finder = _finder(self.settings)
         drawn = [
-            cv2.drawKeypoints(grey, finder.detect(grey), None, color=(255, 160, 0), flags=4)
+            cv2.drawKeypoints(
+                grey,
+                finder.detect(grey),
+                np.empty(0),
+                (255, 160, 0),
+                cv2.DrawMatchesFlags_DRAW_RICH_KEYPOINTS,
+            )
             for grey in _greys(images.cpu())
         ]
         return {"images": images.cpu(), "keypoints": torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)}
@@ -137,21 +143,21 @@ def _weighted(counts: Tensor, idf: Tensor, weighting: str) -> Tensor:
 
 
 def _finder(settings: ORBSettings) -> cv2.ORB:
-    return cv2.ORB_create(nfeatures=settings.n_keypoints, fastThreshold=settings.fast_threshold)
+    return cv2.ORB.create(nfeatures=settings.n_keypoints, fastThreshold=settings.fast_threshold)
 
 
 def _descriptors(images: Tensor, settings: ORBSettings) -> list[Descriptors]:
     """Descriptors of each image, in parallel: OpenCV releases the interpreter while it looks."""
 
-    def describe(grey: NDArray[np.uint8]) -> Descriptors:
-        _, found = _finder(settings).detectAndCompute(grey, None)
+    def describe(grey: NDArray[Any]) -> Descriptors:
+        _, found = _finder(settings).detectAndCompute(grey, np.empty(0))
         return np.zeros((0, _BITS // 8), np.uint8) if found is None else found
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(describe, _greys(images)))
 
 
-def _greys(images: Tensor) -> Iterator[NDArray[np.uint8]]:
+def _greys(images: Tensor) -> Iterator[NDArray[Any]]:
     for image in images.permute(0, 2, 3, 1).numpy():
         yield cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
 

@@ -9,7 +9,8 @@ Reference: Halko, Martinsson and Tropp 2011, "Finding structure with randomness"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor
 from imageclef.errors import TrainingError
 from imageclef.learners.base import Images, Learner, LearnerSettings, Training
 from imageclef.learners.networks import resize, to_pixels, to_unit_range
+from imageclef.progress import Advance
 
 _BLOCK = 512
 _OVERSAMPLING = 16
@@ -53,7 +55,9 @@ class PCA(Learner):
         self.settings = settings
         n_pixels = 3 * settings.image_size**2
         if settings.n_components > n_pixels:
-            raise TrainingError(f"n_components = {settings.n_components}, more than the {n_pixels} pixel values")
+            raise TrainingError(
+                f"n_components = {settings.n_components}, more than the {n_pixels} pixel values"
+            )
         self.register_buffer("mean", torch.zeros(n_pixels))
         self.register_buffer("components", torch.zeros(n_pixels, settings.n_components))
         self.register_buffer("deviations", torch.zeros(settings.n_components))
@@ -72,14 +76,14 @@ class PCA(Learner):
         passes = self.settings.iterations + 3
         with training.reporter.progress("training", passes * n, "images") as advance:
             self.mean.zero_()
-            self.mean = sum(rows.sum(0) for rows in self._blocks(images, advance)) / n
+            self.mean = self._summed(images, advance, lambda rows: rows.sum(0)) / n
             generator = torch.Generator().manual_seed(training.seed)
             width = min(wanted + _OVERSAMPLING, n, len(self.mean))
             basis = torch.randn(len(self.mean), width, generator=generator).to(training.device)
             for _ in range(self.settings.iterations + 1):
-                basis = sum(rows.T @ (rows @ basis) for rows in self._blocks(images, advance))
-                basis = torch.linalg.qr(basis).Q
-            inner = sum(_gram(rows @ basis) for rows in self._blocks(images, advance)) / n
+                power = self._summed(images, advance, partial(_through, basis=basis))
+                basis = torch.linalg.qr(power).Q
+            inner = self._summed(images, advance, partial(_gram, basis=basis)) / n
         variances, rotation = torch.linalg.eigh(inner)
         leading = torch.arange(width - 1, width - 1 - wanted, -1, device=training.device)
         self.components = _positive_peaks(basis @ rotation[:, leading].float())
@@ -90,7 +94,7 @@ class PCA(Learner):
         return self._centred(images) @ self.components
 
     def pictures(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Images, reconstructions, Gaussian samples, the leading components, and a walk between two images."""
+        """Images, reconstructions, Gaussian samples, leading components, a walk between two images."""
         features = self.transform(images)
         noise = torch.randn(features.shape, generator=generator).to(features.device)
         halfway = torch.linspace(0, 1, len(images), device=features.device)[:, None]
@@ -110,17 +114,27 @@ class PCA(Learner):
 
     def _as_images(self, centred: Tensor) -> Tensor:
         size = self.settings.image_size
-        return to_pixels((centred + self.mean).unflatten(1, (3, size, size)))
+        return to_pixels((centred + self.mean).reshape(-1, 3, size, size))
 
-    def _blocks(self, images: Images, advance: Callable[[int], None]) -> Iterator[Tensor]:
+    def _summed(self, images: Images, advance: Advance, part: Callable[[Tensor], Tensor]) -> Tensor:
+        """The sum of `part` over blocks of centred pixels, (n, n_pixels)."""
+        total = torch.zeros((), device=self.mean.device)
         for start in range(0, len(images), _BLOCK):
             rows = np.arange(start, min(start + _BLOCK, len(images)))
-            yield self._centred(images.batch(rows).to(self.mean.device))
+            total = total + part(self._centred(images.batch(rows).to(self.mean.device)))
             advance(len(rows))
+        return total
 
 
-def _gram(projected: Tensor) -> Tensor:
-    return projected.T.double() @ projected.double()
+def _through(rows: Tensor, basis: Tensor) -> Tensor:
+    """X' (X Q)."""
+    return rows.T @ (rows @ basis)
+
+
+def _gram(rows: Tensor, basis: Tensor) -> Tensor:
+    """(X Q)' (X Q), in float64."""
+    projected = (rows @ basis).double()
+    return projected.T @ projected
 
 
 def _positive_peaks(components: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def load_learner(folder: Path) -> tuple[str, Learner]:
         ArtifactError: the file is damaged, or of a learner that this version does not have.
     """
     weights, meta = load_tensors(folder / WEIGHTS)
-    name = meta.get("learner")
+    name = str(meta.get("learner"))
     if name not in LEARNERS:
         raise ArtifactError(f"{folder / WEIGHTS}: learner {name!r}, expected one of {', '.join(LEARNERS)}")
     settings = parse_settings(LEARNERS[name].settings_type, meta["settings"], str(folder / WEIGHTS))

@@ -182,14 +182,14 @@ def _train_epoch(
                 for name, loss in learner.step(batch, optimizers).items():
                     sums[name] += loss.detach().float()
             advance(size)
-    losses = {name: float(total) / n_batches for name, total in sums.items()}
-    for name, loss in losses.items():
-        if not math.isfinite(loss):
+    means = {name: float(total) / n_batches for name, total in sums.items()}
+    for name, mean in means.items():
+        if not math.isfinite(mean):
             raise TrainingError(
-                f"epoch {epoch + 1}: the {name} loss is {loss}, expected a finite number; "
+                f"epoch {epoch + 1}: the {name} loss is {mean}, expected a finite number; "
                 "lower the learning rate, or set precision = 'fp32'"
             )
-    return losses
+    return means
 
 
 def _resume(learner: NetworkLearner, optimizers: Optimizers, folder: Path | None) -> int:
@@ -204,6 +204,6 @@ def _record(folder: Path, epoch: int, losses: dict[str, float]) -> None:
     kept = history.read_text(encoding="utf-8").splitlines()[:epoch] if history.exists() else []
     entry: dict[str, Any] = {"epoch": epoch + 1, **losses}
     history.write_text("\n".join([*kept, json.dumps(entry)]) + "\n", encoding="utf-8")
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=epoch + 1) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=epoch + 1) as writer:
         for name, loss in losses.items():
-            writer.add_scalar(f"loss/{name}", loss, epoch + 1)  # type: ignore[no-untyped-call]
+            writer.add_scalar(f"loss/{name}", loss, epoch + 1)

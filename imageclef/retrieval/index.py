@@ -216,7 +216,7 @@ class Index:
         lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
         # A row that was missed is nearer than the k-th neighbour, hence no longer than |q| and that distance.
         slack = _ROUNDING * np.sqrt(self.n_features) * (2 * lengths + np.sqrt(kth)) ** 2
-        return np.asarray(np.isfinite(farthest) & (farthest - slack > kth))
+        return np.asarray(farthest - slack > kth)
 
     def _ranked(
         self, queries: NDArray[np.float32], candidates: NDArray[np.int64], k: int

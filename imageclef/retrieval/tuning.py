@@ -125,6 +125,6 @@ def _hits(scores: csr_array, labels: csr_array) -> NDArray[np.bool_]:
 
     def keys(matrix: csr_array) -> NDArray[np.int64]:
         image = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
-        return image * matrix.shape[1] + matrix.indices
+        return np.asarray(image * matrix.shape[1] + matrix.indices)
 
     return np.isin(keys(scores), keys(labels), assume_unique=True)

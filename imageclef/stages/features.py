@@ -26,7 +26,11 @@ def extract(config: Config, collection: str | None = None, reporter: Reporter | 
     for name in workspace.chosen(collection):
         recipe = Recipe(
             "extract",
-            {"output": config.extract.output, "precision": workspace.precision, "device": workspace.device.type},
+            {
+                "output": config.extract.output,
+                "precision": workspace.precision,
+                "device": workspace.device.type,
+            },
             {
                 "learner": workspace.artifact("learner").digest,
                 "store": workspace.artifact("store", name).digest,

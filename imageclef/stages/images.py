@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from imageclef.artifacts import Recipe, building, file_digest, up_to_date
 from imageclef.config import CollectionSettings, Config
 from imageclef.data.collection import FoundImages, find_images, fingerprint, read_groups
@@ -65,11 +67,18 @@ def _decode(
     if refused:
         reasons = name_some([f"{refusal.path} ({refusal.reason})" for refusal in refused])
         files = count_of(len(refused), "file")
-        report.notes.append(f"{name}: {files} refused: {reasons}; all of them in {shown(path / 'refused.csv')}")
+        report.notes.append(
+            f"{name}: {files} refused: {reasons}; all of them in {shown(path / 'refused.csv')}"
+        )
 
 
 def _describe(
-    workspace: Workspace, name: str, settings: CollectionSettings, found: FoundImages, state: str, report: Report
+    workspace: Workspace,
+    name: str,
+    settings: CollectionSettings,
+    found: FoundImages,
+    state: str,
+    report: Report,
 ) -> None:
     """Publish what is known of the collection beside its pixels; say what has no partner."""
     concepts = read_concept_list(settings.concepts) if settings.concepts else None
@@ -105,7 +114,11 @@ def _note_partners(name: str, concepts: ConceptLists, on_disk: set[str], report:
             f"{name}: no id of the concept list is the name of an image file; the list begins with "
             f"'{next(iter(concepts), '')}', the files with '{min(on_disk, default='')}'"
         )
-    figures = {"listed": len(concepts), "without_image": len(without_image), "without_concepts": len(without_line)}
+    figures = {
+        "listed": len(concepts),
+        "without_image": len(without_image),
+        "without_concepts": len(without_line),
+    }
     report.figures[name] = figures
     if without_image:
         listed = count_of(len(without_image), "listed image")

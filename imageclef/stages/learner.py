@@ -17,7 +17,7 @@ from imageclef.learners.table import save_learner
 from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.report import Report, count_of, shown
-from imageclef.stages.split import held_out_rows
+from imageclef.stages.labelled import held_out_rows
 from imageclef.workspace import TRAIN, Workspace
 
 _SHOWN = 10

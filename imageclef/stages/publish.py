@@ -22,7 +22,7 @@ def publish_run(
     about: Mapping[str, Any],
     report: Report,
 ) -> Path:
-    """Write a run for a collection below ``runs/``, check it as the organisers do, and score it where the truth is known.
+    """Write a run below ``runs/``, check it as the organisers do, score it where the truth is known.
 
     Args:
         workspace: names the edition and the folder.
@@ -41,7 +41,13 @@ def publish_run(
     path = _free_path(workspace.runs_path, name_at(datetime.now(UTC)))
     write_run(path, run, edition)
     check_run(path, collection.ids, edition)
-    facts = {"run": path.stem, "collection": collection.name, "edition": edition.name, "images": len(run), **about}
+    facts = {
+        "run": path.stem,
+        "collection": collection.name,
+        "edition": edition.name,
+        "images": len(run),
+        **about,
+    }
     if collection.concepts is not None and any(collection.concepts.values()):
         facts["score"] = official_f1(run, collection.concepts, edition)
     path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -88,7 +88,11 @@ def _query(
             continue
         listed = workspace.collection(name).concepts or {}
         if image.stem in listed:
-            return {"path": str(image), "concepts": list(listed[image.stem]), "concepts_from": f"the list of {name}"}
+            return {
+                "path": str(image),
+                "concepts": list(listed[image.stem]),
+                "concepts_from": f"the list of {name}",
+            }
     vocabulary = Vocabulary.count(concepts.values())
     labels = vocabulary.labels([concepts.get(image_id, ()) for image_id in index.ids])
     voted = vocabulary.concepts_of(most_frequent(rows, labels, None))[0] if concepts else ()

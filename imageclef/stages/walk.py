@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from imageclef.config import Config, load_config
@@ -44,34 +45,50 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     """Draw phantoms, then ingest, train, extract, classify, index, k-NN and a similarity query.
 
     Args:
-        folder: for the collection, the configuration and everything made; what is there and up to date is kept.
+        folder: for the collection, the configuration and everything made; what is up to date is kept.
         reporter: told about the progress, and each stage's outcome.
     """
     reporter, report = reporter or Silent(), Report("demo")
-    config_path = folder / "imageclef.toml"
+    config_path, sheet = folder / "imageclef.toml", folder / "similar.png"
     config = _prepared(folder, config_path, reporter)
-    reporter.say("ingest    images -> store")
-    ingested = ingest(config, reporter=reporter)
-    for note in ingested.notes:
-        reporter.say(f"          {note}")
-    reporter.say("train     store -> learner")
-    train(config, reporter=reporter)
-    reporter.say("extract   learner -> features")
-    extract(config, reporter=reporter)
-    reporter.say("classify  features -> run")
-    linear = classify(config, reporter=reporter)
-    reporter.say("index     features -> index -> run")
-    index(config, reporter=reporter)
-    neighbours = knn(config, reporter=reporter)
-    query = next(path for path in sorted((folder / "test").rglob("*.png")))
-    sheet = folder / "similar.png"
-    reporter.say(f"similar   {query} -> {sheet}")
-    similar(config, query, k=10, sheet=sheet)
+    query = min((folder / "test").rglob("*.png"))
+
+    def walk(line: str, stage: Callable[[], Report]) -> Report:
+        reporter.say(line)
+        done = stage()
+        for note in done.notes:
+            reporter.say(f"          {note}")
+        return done
+
+    walk("ingest    images and concept lists -> store", lambda: ingest(config, reporter=reporter))
+    walk("train     store -> learner (labels are not used)", lambda: train(config, reporter))
+    walk("extract   learner -> features", lambda: extract(config, reporter=reporter))
+    linear = walk("classify  features -> run", lambda: classify(config, reporter=reporter))
+    walk("index     features -> index", lambda: index(config, reporter))
+    nearest = walk("knn       index -> run", lambda: knn(config, reporter=reporter))
+    walk(f"similar   {query} -> {sheet}", lambda: similar(config, query, k=10, sheet=sheet))
     report.read.append(str(config_path))
-    report.wrote += [*(path for path in linear.wrote + neighbours.wrote if path.endswith(".csv")), shown(sheet)]
+    report.wrote += [path for path in linear.wrote + nearest.wrote if path.endswith(".csv")] + [str(sheet)]
     report.figures = {
-        "linear": _scores(linear),
-        "knn": _scores(neighbours),
-        "constant": {"score_held_out": linear.figures["held_out"]["score_held_out_constant"]},
+        "linear classifier": {"score": linear.figures["test"]["score"]},
+        "nearest neighbours": {"score": nearest.figures["test"]["score"]},
+        "constant answer": {"score": _constant_score(config)},
     }
     return report.done(f"imageclef similar {query} -k 10 --config {config_path}")
+
+
+def _prepared(folder: Path, config_path: Path, reporter: Reporter) -> Config:
+    """Draw the collection and write its configuration, unless both are there."""
+    if not config_path.exists():
+        reporter.say(f"draw      {_N_TRAIN + _N_TEST} phantoms -> {folder}")
+        drawn = draw_collection(folder, _N_TRAIN, _N_TEST, _SEED)
+        config_path.write_text(_CONFIG.format(folder=folder.as_posix(), **_as_posix(drawn)), encoding="utf-8")
+    return load_config(config_path)
+
+
+def _constant_score(config: Config) -> float:
+    """What the constant answer of the training collection scores on the test collection."""
+    workspace = Workspace(config)
+    truth = required_concepts(workspace.collection("test"))
+    answer = constant_answer(required_concepts(workspace.collection("train")))
+    return official_f1(dict.fromkeys(truth, answer), truth, workspace.edition)

@@ -48,13 +48,20 @@ def test_each_update_moves_its_own_networks_only() -> None:
         for group in optimizers[name].param_groups:
             group["lr"] = 0.0
     learner.step(blobs(8, 16), optimizers)
-    moved = {name.split(".")[0] for name, tensor in learner.named_parameters() if not torch.equal(tensor, before[name])}
+    moved = {
+        name.split(".")[0]
+        for name, tensor in learner.named_parameters()
+        if not torch.equal(tensor, before[name])
+    }
     assert moved == {"encoder", "decoder"}
 
 
 def test_the_published_sizes() -> None:
     paper = AAE(AAESettings())
-    widths = [[layer.out_channels for layer in block if hasattr(layer, "out_channels")] for block in paper.encoder.blocks]
+    widths = [
+        [layer.out_channels for layer in block if hasattr(layer, "out_channels")]
+        for block in paper.encoder.blocks
+    ]
     assert widths == [[64, 128], [128, 256], [256, 512], [512, 512]]
     assert paper.n_features == 1024
     assert paper.encoder.linear.bias is None

@@ -71,7 +71,9 @@ def test_every_learner_has_tiny_settings_here() -> None:
     assert set(TINY) == set(LEARNERS)
 
 
-def test_features_have_the_announced_width_and_are_finite_float32(learner: Learner, images: torch.Tensor) -> None:
+def test_features_have_the_announced_width_and_are_finite_float32(
+    learner: Learner, images: torch.Tensor
+) -> None:
     found = features(learner, images)
     assert found.shape == (len(images), learner.n_features)
     assert found.dtype == torch.float32

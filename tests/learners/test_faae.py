@@ -69,7 +69,9 @@ def test_each_update_moves_its_own_network_only() -> None:
             group["lr"] = 0.0
         learner.step(blobs(8, 16), optimizers)
         moved = {
-            name.split(".")[0] for name, tensor in learner.named_parameters() if not torch.equal(tensor, before[name])
+            name.split(".")[0]
+            for name, tensor in learner.named_parameters()
+            if not torch.equal(tensor, before[name])
         }
         assert moved == {"critic", "generator", "encoder"} - {still}
 

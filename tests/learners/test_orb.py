@@ -58,5 +58,7 @@ def test_an_image_without_keypoints_has_a_histogram_of_zeros(weighting: str) -> 
 
 def test_too_few_descriptors_say_what_helps() -> None:
     blank = DeviceImages(torch.full((5, 3, 96, 96), 128, dtype=torch.uint8))
-    with pytest.raises(TrainingError, match=r"0 ORB descriptors in 5 images, expected at least learner\.n_words = 6"):
+    with pytest.raises(
+        TrainingError, match=r"0 ORB descriptors in 5 images, expected at least learner\.n_words = 6"
+    ):
         ORB(ORBSettings(**SETTINGS)).fit(blank, Training())

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
-from sklearn.decomposition import PCA as Reference
+from sklearn import decomposition
 
 from imageclef.learners.base import DeviceImages, Training
 from imageclef.learners.networks import to_unit_range
@@ -15,7 +17,7 @@ def test_components_and_projections_equal_an_exact_decomposition() -> None:
     learner = PCA(PCASettings(image_size=8, n_components=6, iterations=12))
     learner.fit(DeviceImages(images), Training())
     pixels = to_unit_range(images).flatten(1).numpy()
-    exact = Reference(6, svd_solver="full").fit(pixels)
+    exact = decomposition.PCA(6, svd_solver="full").fit(pixels)
     cosines = np.abs((learner.components.numpy() * exact.components_.T).sum(0))
     np.testing.assert_allclose(cosines, 1, atol=1e-3)
     np.testing.assert_allclose(
@@ -35,7 +37,7 @@ def test_memory_holds_one_block_of_images() -> None:
     """Images are asked for in blocks, each once a pass."""
 
     class Counted(DeviceImages):
-        asked: list[int] = []
+        asked: ClassVar[list[int]] = []
 
         def batch(self, rows: np.ndarray) -> torch.Tensor:
             self.asked.append(len(rows))

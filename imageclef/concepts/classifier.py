@@ -1,0 +1,141 @@
+"""A window of concepts, its linear model, and a threshold for each concept: fitted, tuned, saved, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from imageclef.concepts.logistic import LogisticRegression, regularisation_path
+from imageclef.concepts.metrics import concept_table
+from imageclef.concepts.thresholds import (
+    apply_thresholds,
+    global_threshold,
+    limit,
+    mean_image_f1,
+    per_concept_thresholds,
+)
+from imageclef.data.vocabulary import Vocabulary
+from imageclef.features.feature_set import FeatureSet
+from imageclef.features.labelled import Labelled
+from imageclef.learners.checkpoint import load_tensors, save_tensors
+from imageclef.progress import Advance
+
+_MODEL, _VOCABULARY = "classifier.safetensors", "vocabulary.tsv"
+_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What turns features into concepts.
+
+    Attributes:
+        vocabulary: the concepts of the window.
+        model: one row of weights for each.
+        thresholds: the probability from which a concept is answered, (n_concepts,).
+    """
+
+    vocabulary: Vocabulary
+    model: LogisticRegression
+    thresholds: NDArray[np.float32]
+
+    def answers(self, features: FeatureSet, most: int) -> dict[str, tuple[str, ...]]:
+        """At most `most` concepts for each image of a feature set, the least certain dropped first."""
+        answers: dict[str, tuple[str, ...]] = {}
+        for start in range(0, len(features), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            scores = self.model.predict_proba(features.features[block])
+            predicted = limit(scores, apply_thresholds(scores, self.thresholds), most)
+            answers.update(zip(features.ids[block], self.vocabulary.concepts_of(predicted), strict=True))
+        return answers
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+        state = {name: torch.from_numpy(array) for name, array in self.model.state().items()}
+        save_tensors(folder / _MODEL, {**state, "thresholds": torch.from_numpy(self.thresholds)}, {})
+        self.vocabulary.write(folder / _VOCABULARY)
+
+    @classmethod
+    def load(cls, folder: Path) -> Classifier:
+        """Read what `save` wrote.
+
+        Raises:
+            ArtifactError: a file is damaged.
+        """
+        tensors, _ = load_tensors(folder / _MODEL)
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        thresholds = arrays.pop("thresholds")
+        return cls(Vocabulary.read(folder / _VOCABULARY), LogisticRegression.from_state(arrays), thresholds)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted classifier and how it did on the held-out part.
+
+    Attributes:
+        classifier: fitted on the one part, tuned on the other.
+        table: per concept, on the held-out part: threshold, support, precision, recall, F1, average precision.
+        figures: the strength chosen, the scores, the convergence.
+    """
+
+    classifier: Classifier
+    table: pd.DataFrame
+    figures: Mapping[str, Any]
+
+
+def fit_classifier(
+    features: FeatureSet,
+    data: Labelled,
+    vocabulary: Vocabulary,
+    cs: Sequence[float],
+    rule: Literal["global", "per-concept"],
+    device: str,
+    advance: Advance,
+) -> Fit:
+    """Fit a model for each strength of the penalty, keep the one that scores best, tune its thresholds.
+
+    Args:
+        features: of the training collection.
+        data: its images with concepts, in two parts.
+        vocabulary: the concepts of `data.labels`.
+        cs: inverse strengths to choose from.
+        rule: one threshold for all, or one for each concept.
+        device: where the model is fitted.
+        advance: told after each strength.
+    """
+    fitted, tuned = data.fitted, data.tuned
+    matrix = np.asarray(features.features[tuned.rows])
+    models = regularisation_path(features.features, fitted.labels, cs, rows=fitted.rows, device=device)
+    trials = []
+    for c, model in zip(cs, models, strict=True):
+        cut, score = global_threshold(model.predict_proba(matrix), tuned.labels, tuned.n_truth)
+        trials.append((score, c, cut, model))
+        advance(1)
+    best, c, cut, model = max(trials, key=lambda trial: trial[0])
+    scores = model.predict_proba(matrix)
+    thresholds = np.full(len(vocabulary.concepts), cut, np.float32)
+    if rule == "per-concept":
+        thresholds = per_concept_thresholds(scores, tuned.labels, tuned.n_truth, cut)
+    predicted = apply_thresholds(scores, thresholds)
+    table = concept_table(scores, predicted, tuned.labels)
+    table.insert(0, "concept", list(vocabulary.concepts))
+    table.insert(1, "threshold", thresholds)
+    figures = {
+        "concepts": len(vocabulary.concepts),
+        "fitted_on": len(fitted.rows),
+        "tuned_on": len(tuned.rows),
+        "c": c,
+        "score_by_c": {str(trial[1]): trial[0] for trial in trials},
+        "rule": rule,
+        "threshold": float(cut),
+        "not_converged": int((~model.report.converged).sum()),
+        "score_global": best,
+        "score": mean_image_f1(predicted, tuned.labels, tuned.n_truth),
+    }
+    return Fit(Classifier(vocabulary, model, thresholds), table, figures)

@@ -1,0 +1,40 @@
+"""Images that have both features and concepts, in two parts: one to fit on, one to tune on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with features and concepts.
+
+    Attributes:
+        rows: of the feature set, (n,).
+        held: which of them are held out, (n,).
+        labels: of the concepts of the vocabulary, (n, n_concepts).
+        n_truth: concepts of each image in and outside the vocabulary, (n,).
+    """
+
+    rows: NDArray[np.int64]
+    held: NDArray[np.bool_]
+    labels: csr_array
+    n_truth: NDArray[np.int64]
+
+    @property
+    def fitted(self) -> Labelled:
+        """The part that models are fitted on."""
+        return self._part(~self.held)
+
+    @property
+    def tuned(self) -> Labelled:
+        """The part that thresholds, k and the strength of the penalty are tuned on."""
+        return self._part(self.held)
+
+    def _part(self, mask: NDArray[np.bool_]) -> Labelled:
+        chosen = np.flatnonzero(mask)
+        return Labelled(self.rows[chosen], self.held[chosen], self.labels[chosen], self.n_truth[chosen])

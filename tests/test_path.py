@@ -1,0 +1,315 @@
+"""The whole path on drawn images, from the command line, as a user walks it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from imageclef import stages
+from imageclef.cli import app
+from imageclef.config import Config, load_config
+from imageclef.data.concept_list import read_concept_list, read_ids
+from imageclef.data.phantoms import draw_collection
+from imageclef.errors import ConfigError, DataError, MissingArtifact
+from imageclef.runs.constant import constant_answer
+from imageclef.runs.editions import EDITIONS
+from imageclef.runs.evaluate import official_f1
+from imageclef.runs.runfile import check_run
+
+LEARNER = {"name": "aae", "image_size": 36, "crop_size": 32, "width": 8, "latent_dim": 48, "epochs": 6,
+           "batch_size": 16, "discriminator_width": 32}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("phantoms")
+    drawn = draw_collection(folder, 160, 40, seed=0)
+    return Config.model_validate(
+        {
+            "workspace": folder / "artifacts",
+            "device": "cpu",
+            "collections": {
+                "train": {
+                    "images": drawn.train_images,
+                    "concepts": drawn.train_concepts,
+                    "groups": drawn.train_groups,
+                },
+                "test": {"images": drawn.test_images, "concepts": drawn.test_concepts},
+            },
+            "learner": LEARNER,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def walked(config: Config) -> dict[str, object]:
+    """Every stage once, in order."""
+    return {
+        "ingest": stages.ingest(config),
+        "train": stages.train(config),
+        "extract": stages.extract(config),
+        "classify": stages.classify(config, "test"),
+        "index": stages.index(config),
+        "knn": stages.knn(config, "test"),
+    }
+
+
+def with_tables(config: Config, **tables: object) -> Config:
+    return Config.model_validate({**config.model_dump(), **tables})
+
+
+def runs_of(report: object) -> list[Path]:
+    return [Path(path) for path in report.wrote if path.endswith(".csv")]  # type: ignore[attr-defined]
+
+
+def write_toml(config: Config, path: Path) -> None:
+    lines = [f'workspace = "{config.workspace}"', 'device = "cpu"']
+    for name, collection in config.collections.items():
+        lines += [f"[collections.{name}]"]
+        lines += [f'{key} = "{value}"' for key, value in collection.model_dump().items() if value is not None]
+    lines += ["[learner]", *(f"{key} = {json.dumps(value)}" for key, value in config.learner.items())]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_broken_files_and_missing_partners_are_named(walked: dict[str, stages.Report]) -> None:
+    notes = "\n".join(walked["ingest"].notes)
+    assert "refused" in notes
+    assert "without a file" in notes
+    assert "without a line in the concept list" in notes
+
+
+def test_every_stage_is_skipped_the_second_time(config: Config, walked: dict[str, stages.Report]) -> None:
+    for stage in (stages.ingest, stages.train, stages.extract, stages.index):
+        again = stage(config)
+        assert again.skipped
+        assert not again.wrote
+    assert stages.classify(config, "test").skipped
+
+
+@pytest.mark.parametrize("stage", ["classify", "knn"])
+def test_the_runs_beat_the_constant_answer(config: Config, walked: dict[str, stages.Report], stage: str) -> None:
+    train = read_concept_list(config.collection("train").concepts)
+    truth = read_concept_list(config.collection("test").concepts)
+    answer = constant_answer(train)
+    constant = official_f1(dict.fromkeys(truth, answer), truth, EDITIONS["2018"])
+    assert walked[stage].figures["test"]["score"] > constant + 0.05
+
+
+@pytest.mark.parametrize("stage", ["classify", "knn"])
+def test_the_score_in_the_json_is_that_of_the_evaluator(
+    config: Config, walked: dict[str, stages.Report], stage: str
+) -> None:
+    (run,) = runs_of(walked[stage])
+    facts = json.loads(run.with_suffix(".json").read_text())
+    scored = stages.evaluate(run, config.collection("test").concepts)
+    assert facts["score"] == pytest.approx(scored.figures["score"], abs=1e-12)
+
+
+@pytest.mark.parametrize("edition", list(EDITIONS))
+@pytest.mark.parametrize("stage", ["classify", "knn"])
+def test_every_run_passes_the_rules_of_every_edition(
+    config: Config, walked: dict[str, stages.Report], stage: str, edition: str
+) -> None:
+    report = getattr(stages, stage)(with_tables(config, edition=edition), "test")
+    ids = read_ids(config.collection("test").concepts)
+    for run in runs_of(report):
+        check_run(run, ids, EDITIONS[edition])
+
+
+def test_run_names_are_those_of_2018(walked: dict[str, stages.Report]) -> None:
+    (linear,), (nearest,) = runs_of(walked["classify"]), runs_of(walked["knn"])
+    assert linear.name.startswith("aae-500-o0-20")
+    assert nearest.name.startswith("knn-aae-all-20")
+    assert len(linear.stem.removeprefix("aae-500-o0-").split("-2.")[0]) >= len("2018-04-30_1217")
+
+
+def test_an_image_that_cannot_be_read_is_answered_with_nothing(
+    config: Config, walked: dict[str, stages.Report]
+) -> None:
+    (run,) = runs_of(walked["classify"])
+    unread = stages.ingest(config).figures["test"]["refused"]
+    assert unread > 0
+    assert any(line.endswith("\t") for line in run.read_text().splitlines())
+    assert any("could not be read" in note for note in walked["classify"].notes)
+
+
+def test_thresholds_per_concept_are_at_least_as_good_where_they_were_tuned(
+    config: Config, walked: dict[str, stages.Report]
+) -> None:
+    report = stages.classify(with_tables(config, classify={"rule": "per-concept"}), "test")
+    figures = report.figures["held_out"]
+    assert figures["score"] >= figures["score_global"]
+
+
+def test_windows_merge_into_one_run(config: Config, walked: dict[str, stages.Report], tmp_path: Path) -> None:
+    parts = [runs_of(stages.classify(config, "test", 4, offset))[0] for offset in (0, 4)]
+    out = tmp_path / "merged.csv"
+    stages.merge(parts, out)
+    check_run(out, read_ids(config.collection("test").concepts), EDITIONS["2018"])
+    merged = stages.evaluate(out, config.collection("test").concepts).figures["score"]
+    first = stages.evaluate(parts[0], config.collection("test").concepts).figures["score"]
+    assert merged > first
+
+
+def test_a_window_beyond_the_last_concept_is_refused(config: Config, walked: dict[str, stages.Report]) -> None:
+    with pytest.raises(DataError, match=r"offset"):
+        stages.classify(config, "test", 500, 5000)
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_an_indexed_image_is_its_own_nearest_neighbour(
+    config: Config, walked: dict[str, stages.Report], metric: str, tmp_path: Path
+) -> None:
+    config = with_tables(config, index={"metric": metric})
+    stages.index(config)
+    image = next(path for path in sorted(config.collection("train").images.rglob("*.png")))
+    sheet = tmp_path / "sheet.png"
+    report = stages.similar(config, image, k=5, sheet=sheet)
+    first = report.figures["neighbors"][0]
+    assert first["id"] == image.stem
+    assert first["distance"] == pytest.approx(0, abs=1e-3)
+    assert first["shared"] == first["concepts"] == report.figures["query"]["concepts"]
+    assert [neighbor["rank"] for neighbor in report.figures["neighbors"]] == [1, 2, 3, 4, 5]
+    distances = [neighbor["distance"] for neighbor in report.figures["neighbors"]]
+    assert distances == sorted(distances)
+    assert Image.open(sheet).size[0] > 400
+
+
+def test_an_unknown_image_gets_the_concepts_its_neighbours_vote_for(
+    config: Config, walked: dict[str, stages.Report], tmp_path: Path
+) -> None:
+    known = next(path for path in sorted(config.collection("train").images.rglob("*.png")))
+    unknown = tmp_path / "unheard-of.png"
+    unknown.write_bytes(known.read_bytes())
+    query = stages.similar(config, unknown, k=3).figures["query"]
+    assert query["concepts_from"] == "the vote of its neighbours"
+    assert query["concepts"]
+
+
+def test_a_query_that_is_no_image_is_refused(config: Config, walked: dict[str, stages.Report], tmp_path: Path) -> None:
+    text = tmp_path / "notes.png"
+    text.write_text("not an image")
+    with pytest.raises(DataError, match=r"notes\.png: .*expected an image file"):
+        stages.similar(config, text)
+
+
+def test_a_stage_names_the_command_that_makes_what_it_needs(config: Config, tmp_path: Path) -> None:
+    empty = with_tables(config, workspace=tmp_path)
+    for stage, command in (
+        (stages.train, "imageclef ingest"),
+        (stages.extract, "imageclef train"),
+        (stages.classify, "imageclef extract"),
+        (stages.index, "imageclef extract"),
+        (stages.knn, "imageclef index"),
+    ):
+        with pytest.raises(MissingArtifact, match=command):
+            stage(empty)
+
+
+def test_a_typo_stops_every_stage_before_any_work(config: Config, tmp_path: Path) -> None:
+    for stage in (stages.ingest, stages.train, stages.extract, stages.classify, stages.index, stages.knn):
+        with pytest.raises(ConfigError, match="latentdim"):
+            stage(with_tables(config, workspace=tmp_path, learner={"name": "aae", "latentdim": 3}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_held_out_groups_are_not_trained_on(config: Config, walked: dict[str, stages.Report]) -> None:
+    figures = walked["classify"].figures["held_out"]
+    read = int(walked["train"].read[0].split(": ")[1].split()[0])
+    assert figures["tuned_on"] + figures["fitted_on"] >= read
+    assert figures["fitted_on"] <= read
+
+
+def test_the_command_line_speaks_json(config: Config, walked: dict[str, stages.Report], tmp_path: Path) -> None:
+    toml = tmp_path / "imageclef.toml"
+    write_toml(config, toml)
+    runner, truth = CliRunner(), str(config.collection("test").concepts)
+    made = runner.invoke(app, ["classify", "--top", "500", "--collection", "test", "--config", str(toml), "--json"])
+    assert made.exit_code == 0, made.output
+    (run,) = [path for path in json.loads(made.output)["wrote"] if path.endswith(".csv")]
+    scored = runner.invoke(app, ["evaluate", run, truth, "--edition", "2018", "--json"])
+    assert json.loads(scored.output)["score"] == json.loads(made.output)["test"]["score"]
+    valid = runner.invoke(app, ["validate", run, "--edition", "2018", "--ids", truth])
+    assert valid.exit_code == 0
+    image = next(path for path in sorted(config.collection("test").images.rglob("*.png")))
+    found = runner.invoke(app, ["similar", str(image), "-k", "4", "--json", "--config", str(toml)])
+    assert len(json.loads(found.output)["neighbors"]) == 4
+
+
+@pytest.mark.parametrize("learner", ["orb", "pca", "pixels"])
+def test_the_path_is_the_same_for_every_learner(config: Config, learner: str) -> None:
+    sizes = {"orb": {"n_words": 24, "image_size": 160}, "pca": {"image_size": 24, "n_components": 16}, "pixels": {}}
+    config = with_tables(config, learner={"name": learner, **sizes[learner]})
+    stages.ingest(config)
+    stages.train(config)
+    stages.extract(config)
+    (run,) = runs_of(stages.classify(config, "test"))
+    assert run.name.startswith(f"{learner}-500-o0-")
+    stages.index(config)
+    assert stages.knn(config, "test").figures["test"]["score"] > 0
+
+
+def test_pooled_levels_are_features_too(config: Config, walked: dict[str, stages.Report]) -> None:
+    pooled = with_tables(config, extract={"output": "pooled"})
+    assert "rows of" in stages.extract(pooled).wrote[0]
+    (run,) = runs_of(stages.classify(pooled, "test"))
+    assert run.name.startswith("aae-pooled-500-o0-")
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(config: Config, tmp_path: Path) -> None:
+    """A real SIGKILL on a real process, after its first checkpoint; then the same command again."""
+    toml = tmp_path / "imageclef.toml"
+    killed = with_tables(config, workspace=tmp_path / "killed", learner={**LEARNER, "epochs": 30})
+    stages.ingest(killed)
+    write_toml(killed, toml)
+    command = [sys.executable, "-m", "imageclef", "train", "--config", str(toml)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    partial = tmp_path / "killed" / "learners"
+    deadline = time.monotonic() + 60
+    while not list(partial.glob(".*.partial/checkpoint.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not list(partial.glob("aae*"))
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    (resumed,) = partial.glob("aae*/model.safetensors")
+    history = (resumed.parent / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in history] == list(range(1, 31))
+
+    whole = with_tables(killed, workspace=tmp_path / "whole")
+    stages.ingest(whole)
+    write_toml(whole, toml)
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    (uninterrupted,) = (tmp_path / "whole" / "learners").glob("aae*/model.safetensors")
+    assert resumed.read_bytes() == uninterrupted.read_bytes()
+
+
+def test_features_do_not_depend_on_the_size_of_a_batch(config: Config, walked: dict[str, stages.Report]) -> None:
+    from imageclef.workspace import Workspace
+
+    fp32 = {"precision": "fp32"}
+    rows = []
+    for batch_size in (256, 7):
+        changed = with_tables(config, extract={**fp32, "batch_size": batch_size})
+        folder = Workspace(changed).features_path("test")
+        stages.extract(changed, "test")
+        rows.append(np.load(folder / "features.npy"))
+        for path in folder.iterdir():
+            path.unlink()
+    stages.extract(config, "test")
+    np.testing.assert_allclose(rows[0], rows[1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_defaults_of_the_configuration_are_checked_settings() -> None:
+    assert load_config(Path(os.devnull)).learner["name"] == "aae"
