@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from imageclef.data.phantoms import draw_collection
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -19,12 +20,14 @@ from imageclef import stages
 from imageclef.cli import app
 from imageclef.config import Config, load_config
 from imageclef.data.concept_list import read_concept_list, read_ids
-from imageclef.data.phantoms import draw_collection
 from imageclef.errors import ConfigError, DataError, MissingArtifact
 from imageclef.runs.constant import constant_answer
 from imageclef.runs.editions import EDITIONS
 from imageclef.runs.evaluate import official_f1
 from imageclef.runs.runfile import check_run
+from imageclef.stages.report import Report
+
+Reports = dict[str, Report]
 
 LEARNER = {"name": "aae", "image_size": 36, "crop_size": 32, "width": 8, "latent_dim": 48, "epochs": 6,
            "batch_size": 16, "discriminator_width": 32}  # fmt: skip
@@ -52,7 +55,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture(scope="module")
-def walked(config: Config) -> dict[str, object]:
+def walked(config: Config) -> Reports:
     """Every stage once, in order."""
     return {
         "ingest": stages.ingest(config),
@@ -68,8 +71,8 @@ def with_tables(config: Config, **tables: object) -> Config:
     return Config.model_validate({**config.model_dump(), **tables})
 
 
-def runs_of(report: object) -> list[Path]:
-    return [Path(path) for path in report.wrote if path.endswith(".csv")]  # type: ignore[attr-defined]
+def runs_of(report: Report) -> list[Path]:
+    return [Path(path) for path in report.wrote if path.endswith(".csv")]
 
 
 def write_toml(config: Config, path: Path) -> None:
@@ -81,14 +84,14 @@ def write_toml(config: Config, path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def test_broken_files_and_missing_partners_are_named(walked: dict[str, stages.Report]) -> None:
+def test_broken_files_and_missing_partners_are_named(walked: Reports) -> None:
     notes = "\n".join(walked["ingest"].notes)
     assert "refused" in notes
     assert "without a file" in notes
     assert "without a line in the concept list" in notes
 
 
-def test_every_stage_is_skipped_the_second_time(config: Config, walked: dict[str, stages.Report]) -> None:
+def test_every_stage_is_skipped_the_second_time(config: Config, walked: Reports) -> None:
     for stage in (stages.ingest, stages.train, stages.extract, stages.index):
         again = stage(config)
         assert again.skipped
@@ -97,7 +100,7 @@ def test_every_stage_is_skipped_the_second_time(config: Config, walked: dict[str
 
 
 @pytest.mark.parametrize("stage", ["classify", "knn"])
-def test_the_runs_beat_the_constant_answer(config: Config, walked: dict[str, stages.Report], stage: str) -> None:
+def test_the_runs_beat_the_constant_answer(config: Config, walked: Reports, stage: str) -> None:
     train = read_concept_list(config.collection("train").concepts)
     truth = read_concept_list(config.collection("test").concepts)
     answer = constant_answer(train)
@@ -106,9 +109,7 @@ def test_the_runs_beat_the_constant_answer(config: Config, walked: dict[str, sta
 
 
 @pytest.mark.parametrize("stage", ["classify", "knn"])
-def test_the_score_in_the_json_is_that_of_the_evaluator(
-    config: Config, walked: dict[str, stages.Report], stage: str
-) -> None:
+def test_the_score_in_the_json_is_that_of_the_evaluator(config: Config, walked: Reports, stage: str) -> None:
     (run,) = runs_of(walked[stage])
     facts = json.loads(run.with_suffix(".json").read_text())
     scored = stages.evaluate(run, config.collection("test").concepts)
@@ -118,7 +119,7 @@ def test_the_score_in_the_json_is_that_of_the_evaluator(
 @pytest.mark.parametrize("edition", list(EDITIONS))
 @pytest.mark.parametrize("stage", ["classify", "knn"])
 def test_every_run_passes_the_rules_of_every_edition(
-    config: Config, walked: dict[str, stages.Report], stage: str, edition: str
+    config: Config, walked: Reports, stage: str, edition: str
 ) -> None:
     report = getattr(stages, stage)(with_tables(config, edition=edition), "test")
     ids = read_ids(config.collection("test").concepts)
@@ -126,16 +127,14 @@ def test_every_run_passes_the_rules_of_every_edition(
         check_run(run, ids, EDITIONS[edition])
 
 
-def test_run_names_are_those_of_2018(walked: dict[str, stages.Report]) -> None:
+def test_run_names_are_those_of_2018(walked: Reports) -> None:
     (linear,), (nearest,) = runs_of(walked["classify"]), runs_of(walked["knn"])
     assert linear.name.startswith("aae-500-o0-20")
     assert nearest.name.startswith("knn-aae-all-20")
     assert len(linear.stem.removeprefix("aae-500-o0-").split("-2.")[0]) >= len("2018-04-30_1217")
 
 
-def test_an_image_that_cannot_be_read_is_answered_with_nothing(
-    config: Config, walked: dict[str, stages.Report]
-) -> None:
+def test_an_image_that_cannot_be_read_is_answered_with_nothing(config: Config, walked: Reports) -> None:
     (run,) = runs_of(walked["classify"])
     unread = stages.ingest(config).figures["test"]["refused"]
     assert unread > 0
@@ -144,14 +143,14 @@ def test_an_image_that_cannot_be_read_is_answered_with_nothing(
 
 
 def test_thresholds_per_concept_are_at_least_as_good_where_they_were_tuned(
-    config: Config, walked: dict[str, stages.Report]
+    config: Config, walked: Reports
 ) -> None:
     report = stages.classify(with_tables(config, classify={"rule": "per-concept"}), "test")
     figures = report.figures["held_out"]
     assert figures["score"] >= figures["score_global"]
 
 
-def test_windows_merge_into_one_run(config: Config, walked: dict[str, stages.Report], tmp_path: Path) -> None:
+def test_windows_merge_into_one_run(config: Config, walked: Reports, tmp_path: Path) -> None:
     parts = [runs_of(stages.classify(config, "test", 4, offset))[0] for offset in (0, 4)]
     out = tmp_path / "merged.csv"
     stages.merge(parts, out)
@@ -161,14 +160,14 @@ def test_windows_merge_into_one_run(config: Config, walked: dict[str, stages.Rep
     assert merged > first
 
 
-def test_a_window_beyond_the_last_concept_is_refused(config: Config, walked: dict[str, stages.Report]) -> None:
+def test_a_window_beyond_the_last_concept_is_refused(config: Config, walked: Reports) -> None:
     with pytest.raises(DataError, match=r"offset"):
         stages.classify(config, "test", 500, 5000)
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_an_indexed_image_is_its_own_nearest_neighbour(
-    config: Config, walked: dict[str, stages.Report], metric: str, tmp_path: Path
+    config: Config, walked: Reports, metric: str, tmp_path: Path
 ) -> None:
     config = with_tables(config, index={"metric": metric})
     stages.index(config)
@@ -186,7 +185,7 @@ def test_an_indexed_image_is_its_own_nearest_neighbour(
 
 
 def test_an_unknown_image_gets_the_concepts_its_neighbours_vote_for(
-    config: Config, walked: dict[str, stages.Report], tmp_path: Path
+    config: Config, walked: Reports, tmp_path: Path
 ) -> None:
     known = next(path for path in sorted(config.collection("train").images.rglob("*.png")))
     unknown = tmp_path / "unheard-of.png"
@@ -196,7 +195,7 @@ def test_an_unknown_image_gets_the_concepts_its_neighbours_vote_for(
     assert query["concepts"]
 
 
-def test_a_query_that_is_no_image_is_refused(config: Config, walked: dict[str, stages.Report], tmp_path: Path) -> None:
+def test_a_query_that_is_no_image_is_refused(config: Config, walked: Reports, tmp_path: Path) -> None:
     text = tmp_path / "notes.png"
     text.write_text("not an image")
     with pytest.raises(DataError, match=r"notes\.png: .*expected an image file"):
@@ -223,18 +222,20 @@ def test_a_typo_stops_every_stage_before_any_work(config: Config, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
-def test_held_out_groups_are_not_trained_on(config: Config, walked: dict[str, stages.Report]) -> None:
+def test_held_out_groups_are_not_trained_on(config: Config, walked: Reports) -> None:
     figures = walked["classify"].figures["held_out"]
     read = int(walked["train"].read[0].split(": ")[1].split()[0])
     assert figures["tuned_on"] + figures["fitted_on"] >= read
     assert figures["fitted_on"] <= read
 
 
-def test_the_command_line_speaks_json(config: Config, walked: dict[str, stages.Report], tmp_path: Path) -> None:
+def test_the_command_line_speaks_json(config: Config, walked: Reports, tmp_path: Path) -> None:
     toml = tmp_path / "imageclef.toml"
     write_toml(config, toml)
     runner, truth = CliRunner(), str(config.collection("test").concepts)
-    made = runner.invoke(app, ["classify", "--top", "500", "--collection", "test", "--config", str(toml), "--json"])
+    made = runner.invoke(
+        app, ["classify", "--top", "500", "--collection", "test", "--config", str(toml), "--json"]
+    )
     assert made.exit_code == 0, made.output
     (run,) = [path for path in json.loads(made.output)["wrote"] if path.endswith(".csv")]
     scored = runner.invoke(app, ["evaluate", run, truth, "--edition", "2018", "--json"])
@@ -248,7 +249,11 @@ def test_the_command_line_speaks_json(config: Config, walked: dict[str, stages.R
 
 @pytest.mark.parametrize("learner", ["orb", "pca", "pixels"])
 def test_the_path_is_the_same_for_every_learner(config: Config, learner: str) -> None:
-    sizes = {"orb": {"n_words": 24, "image_size": 160}, "pca": {"image_size": 24, "n_components": 16}, "pixels": {}}
+    sizes = {
+        "orb": {"n_words": 24, "image_size": 160},
+        "pca": {"image_size": 24, "n_components": 16},
+        "pixels": {},
+    }
     config = with_tables(config, learner={"name": learner, **sizes[learner]})
     stages.ingest(config)
     stages.train(config)
@@ -259,7 +264,7 @@ def test_the_path_is_the_same_for_every_learner(config: Config, learner: str) ->
     assert stages.knn(config, "test").figures["test"]["score"] > 0
 
 
-def test_pooled_levels_are_features_too(config: Config, walked: dict[str, stages.Report]) -> None:
+def test_pooled_levels_are_features_too(config: Config, walked: Reports) -> None:
     pooled = with_tables(config, extract={"output": "pooled"})
     assert "rows of" in stages.extract(pooled).wrote[0]
     (run,) = runs_of(stages.classify(pooled, "test"))
@@ -295,7 +300,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(config: Config, 
     assert resumed.read_bytes() == uninterrupted.read_bytes()
 
 
-def test_features_do_not_depend_on_the_size_of_a_batch(config: Config, walked: dict[str, stages.Report]) -> None:
+def test_features_do_not_depend_on_the_size_of_a_batch(config: Config, walked: Reports) -> None:
     from imageclef.workspace import Workspace
 
     fp32 = {"precision": "fp32"}

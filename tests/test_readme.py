@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from imageclef.data.phantoms import draw_collection
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +44,9 @@ def environment() -> dict[str, str]:
 def test_the_commands_run_in_their_order(data: Path) -> None:
     (commands,) = [block for block in blocks("bash") if "imageclef ingest" in block]
     for line in commands.splitlines():
-        done = subprocess.run(shlex.split(line), cwd=data, env=environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            shlex.split(line), cwd=data, env=environment(), capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{line}: {done.stderr}"
         assert "next" in done.stdout
     assert len(list((data / "artifacts" / "runs").glob("*.csv"))) == 2

@@ -1,32 +1,38 @@
 """One image file becomes a square of bytes, or a reason why it cannot be read.
 
 A file is opened only if it is a regular one and of a format in a fixed list; its header must promise no
-more pixels than memory is kept for. JPEGs are decoded at a fraction of their size, but at least at twice
-the target's; then the picture is set upright (EXIF), brought to 8 bits and to RGB or grey, and stretched
-to the square by whole-number box averages followed by an antialiased bilinear resize.
+more pixels than memory is kept for. It is decoded and brought by a whole factor to at least twice the
+target's size (JPEGs in the decoder itself), set upright (EXIF), brought to 8 bits and to RGB or grey, and
+area-averaged to the square.
+
+Pillow reads everything. JPEGs without any peculiarity are decoded by OpenCV, which gives the same pixels
+faster; whatever it does not like goes to Pillow, which says why.
 """
 
 from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
 from typing import Literal
 
+import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
+from imageclef.data.eight_bits import in_eight_bits
 from imageclef.errors import ImageRefused
 
 Mode = Literal["rgb", "grey"]
-Box = tuple[int, int, int, int]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 """Suffixes of image files, in lower case; they are compared without regard to case."""
@@ -50,7 +56,6 @@ _FORMATS = (
 )
 
 CHANNELS: Mapping[Mode, int] = {"rgb": 3, "grey": 1}
-_PILLOW_MODE = {"rgb": "RGB", "grey": "L"}
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -64,7 +69,14 @@ _UPRIGHT = {
 
 _SIDEWAYS = range(5, 9)
 
-_TILE = 1024
+_REDUCED = {
+    1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
+    2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+    4: (cv2.IMREAD_REDUCED_COLOR_4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    8: (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+}
+
+_IN_MEMORY = 2**24
 _one_large = threading.Lock()
 
 # Pillow warns of large pictures and odd metadata: the first are bounded here, the second do not matter.
@@ -89,9 +101,8 @@ class Decoded:
 def decode(path: Path, size: int, mode: Mode) -> Decoded:
     """Read an image file and stretch it to a square.
 
-    Grey of more than 8 bits is scaled from its own minimum and maximum to 0 and 255: a 12-bit CT in a
-    16-bit file would be near black on the full range. NaN is black; a picture of one value is white where
-    the value is positive. Alpha is composited on black. Of several frames the first is taken.
+    Of several frames the first is taken; how other depths and colour models become 8 bits is said in
+    `imageclef.data.eight_bits`.
 
     Args:
         path: the file; its suffix is not looked at.
@@ -110,28 +121,86 @@ def decode(path: Path, size: int, mode: Mode) -> Decoded:
 
 
 def _decode(path: Path, size: int, mode: Mode) -> Decoded:
-    if not S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not S_ISREG(status.st_mode):
         raise ImageRefused("not a regular file")
-    # Given a path, Pillow maps the file, and one that is cut short meanwhile would kill the process.
-    with path.open("rb") as file:
+    # Read at once, a file costs one trip through the interpreter lock instead of one for each marker.
+    # Never by its path: Pillow maps files, and one that is cut short meanwhile would kill the process.
+    data = path.read_bytes() if status.st_size <= _IN_MEMORY else b""
+    with BytesIO(data) if data else path.open("rb") as file:
         image: Image.Image = Image.open(file, formats=_formats())
-        width, height = image.size
         with _room_for(image):
-            # Asked for grey, libjpeg leaves the colours undecoded.
-            scaled = image.draft(_PILLOW_MODE[mode], (2 * size, 2 * size))
-            image.load()
-            if scaled is None:
-                width, height = image.size  # TIFF turns its pictures while it loads them
-            orientation = _orientation(image)
-            if orientation in _UPRIGHT:
-                image = image.transpose(_UPRIGHT[orientation])
-            if orientation in _SIDEWAYS:
-                width, height = height, width
-            image = _in_eight_bits(image)
-            image = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=1.0)
-    if image.mode != _PILLOW_MODE[mode]:
-        image = image.convert(_PILLOW_MODE[mode])
-    return Decoded(np.array(image).reshape(size, size, -1), width, height)
+            if _is_plain_jpeg(image, data):
+                pixels = _scaled_jpeg(data, image.size, size, mode, in_color=image.mode == "RGB")
+                if pixels is not None:
+                    return Decoded(_square(pixels, size, mode), *image.size)
+            pixels, width, height = _by_pillow(image, size, mode)
+    return Decoded(_square(pixels, size, mode), width, height)
+
+
+def _is_plain_jpeg(image: Image.Image, data: bytes) -> bool:
+    """Whole (with its end marker), upright, grey or colour: nothing that only Pillow gets right."""
+    return (
+        image.format == "JPEG"
+        and image.mode in ("L", "RGB")
+        and data.endswith(b"\xff\xd9")
+        and _orientation(image) == 1
+    )
+
+
+def _scaled_jpeg(
+    data: bytes, shape: tuple[int, int], size: int, mode: Mode, in_color: bool
+) -> MatLike | None:
+    """The same pixels as Pillow's, in four fifths of the time; None where OpenCV sees a fault.
+
+    Args:
+        data: the file.
+        shape: width and height in its header.
+        size: of the target; what comes back is at least twice as large.
+        mode: channels of the target: for grey libjpeg leaves the colours undecoded.
+        in_color: whether the file has colours.
+    """
+    scale = next((s for s in (8, 4, 2) if min(shape) >= 2 * size * s), 1)
+    color, grey = _REDUCED[scale]
+    wanted = color if in_color and mode == "rgb" else grey
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), wanted | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    if pixels is None or pixels.shape[1::-1] != (-(-shape[0] // scale), -(-shape[1] // scale)):
+        return None
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
+
+
+def _by_pillow(image: Image.Image, size: int, mode: Mode) -> tuple[MatLike, int, int]:
+    """Pixels (h, w) or (h, w, 3), upright and at least of twice the size; the original's size."""
+    width, height = image.size
+    scaled = image.draft("RGB" if mode == "rgb" else "L", (2 * size, 2 * size))
+    image.load()
+    if scaled is None:
+        width, height = image.size  # TIFF turns its pictures while it loads them
+    orientation = _orientation(image)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    image = in_eight_bits(image)
+    image = image.reduce((max(1, image.width // (2 * size)), max(1, image.height // (2 * size))))
+    return np.asarray(image), width, height
+
+
+def _square(pixels: MatLike, size: int, mode: Mode) -> NDArray[np.uint8]:
+    """Stretch (h, w) or (h, w, 3) to (size, size, channels)."""
+    height, width = pixels.shape[:2]
+    # OpenCV averages areas only where neither axis grows: so shrink first, then grow.
+    pixels = cv2.resize(pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+    if min(width, height) < size:
+        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
+    if mode == "rgb" and pixels.ndim == 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    elif mode == "grey" and pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return np.asarray(pixels, np.uint8).reshape(size, size, CHANNELS[mode])
 
 
 @cache
@@ -158,54 +227,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(Base.Orientation, 1))
     except Exception:
         return 1
-
-
-def _in_eight_bits(image: Image.Image) -> Image.Image:
-    """The picture in mode L or RGB; what has these modes already is returned as it is."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _scaled_to_eight_bits(image)
-    if image.has_transparency_data:
-        picture = image.convert("RGBA")
-        black = Image.new("RGB", picture.size)
-        black.paste(picture, mask=picture)
-        return black
-    if image.mode in ("L", "RGB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
-    """Integers or floats of any range: the lowest value becomes 0, the highest 255, NaN 0."""
-    low, high = np.inf, -np.inf
-    for box in _tiles(image.size):
-        values = _values(image, box)
-        finite = values[np.isfinite(values)]
-        low = min(low, float(finite.min(initial=np.inf)))
-        high = max(high, float(finite.max(initial=-np.inf)))
-    if low >= high:
-        return Image.new("L", image.size, 255 if high > 0 else 0)
-    levels = np.empty((image.height, image.width), np.uint8)
-    for left, top, right, bottom in _tiles(image.size):
-        values = (_values(image, (left, top, right, bottom)) - low) * (255 / (high - low))
-        levels[top:bottom, left:right] = np.rint(np.nan_to_num(values.clip(0, 255)))
-    return Image.fromarray(levels)
-
-
-def _values(image: Image.Image, box: Box) -> NDArray[np.float64]:
-    """Pixels of a part (h, w), NaN where a PNG declares its value transparent."""
-    values = np.asarray(image.crop(box)).astype(np.float64)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        values[values == transparent] = np.nan
-    return values
-
-
-def _tiles(size: tuple[int, int]) -> Iterator[Box]:
-    """Boxes that cover a picture: float64 of all of it at once would be most of the memory."""
-    width, height = size
-    for top in range(0, height, _TILE):
-        for left in range(0, width, _TILE):
-            yield left, top, min(left + _TILE, width), min(top + _TILE, height)
 
 
 def _reason(error: Exception) -> str:

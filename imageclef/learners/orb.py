@@ -43,6 +43,7 @@ class ORBSettings(LearnerSettings):
         n_words: size of the vocabulary.
         n_keypoints: most keypoints kept in an image, the strongest first.
         fast_threshold: contrast that makes a corner; lower finds more in flat images.
+        edge_threshold: pixels from the border within which nothing is looked for.
         sample_images: images whose descriptors the vocabulary is learned from.
         sample_descriptors: descriptors it is learned from.
         weighting: none (counts); max (by the largest count); tf-idf (Euclidean length one); sqrt (square root
@@ -51,8 +52,9 @@ class ORBSettings(LearnerSettings):
 
     image_size: int = Field(default=256, ge=64)
     n_words: int = Field(default=512, ge=2)
-    n_keypoints: int = Field(default=500, ge=1)
-    fast_threshold: int = Field(default=20, ge=1)
+    n_keypoints: int = Field(default=1000, ge=1)
+    fast_threshold: int = Field(default=5, ge=1)
+    edge_threshold: int = Field(default=16, ge=0)
     sample_images: int = Field(default=25_000, ge=1)
     sample_descriptors: int = Field(default=500_000, ge=2)
     weighting: Literal["none", "max", "tf-idf", "sqrt"] = "sqrt"
@@ -143,7 +145,11 @@ def _weighted(counts: Tensor, idf: Tensor, weighting: str) -> Tensor:
 
 
 def _finder(settings: ORBSettings) -> cv2.ORB:
-    return cv2.ORB.create(nfeatures=settings.n_keypoints, fastThreshold=settings.fast_threshold)
+    return cv2.ORB.create(
+        nfeatures=settings.n_keypoints,
+        fastThreshold=settings.fast_threshold,
+        edgeThreshold=settings.edge_threshold,
+    )
 
 
 def _descriptors(images: Tensor, settings: ORBSettings) -> list[Descriptors]:

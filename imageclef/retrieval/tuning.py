@@ -64,7 +64,7 @@ def tune_votes(
         labelled = np.count_nonzero(n_truth)
         raise DataError(f"votes cannot be tuned with k in {list(ks)} on {labelled} images with concepts")
     tried: list[Choice] = []
-    for k in sorted({min(k, rows.shape[1]) for k in ks}):
+    for k in sorted(min(k, rows.shape[1]) for k in ks):
         near = rows[:, :k]
         choices = _frequency_choices(near, labels_train, labels_valid, n_truth)
         tried += [choice for choice in choices if choice.vote in votes]

@@ -174,7 +174,7 @@ def _block_scores(rows: NDArray[np.int64], weights: NDArray[np.float64], labels:
     neighbours = csr_array(
         (weights.ravel().astype(np.float64), rows.ravel(), starts), shape=(n, labels.shape[0])
     )
-    scores = csr_array(neighbours @ labels.astype(np.float64))
+    scores = csr_array(neighbours @ labels)
     scores.eliminate_zeros()
     scores.sort_indices()
     return scores

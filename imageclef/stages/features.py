@@ -9,8 +9,8 @@ from imageclef.features.extract import width_of
 from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.base import Learner
 from imageclef.progress import Reporter, Silent
-from imageclef.stages.report import Report, count_of, shown
 from imageclef.stages.learner import on_device
+from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import Workspace
 
 

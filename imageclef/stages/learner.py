@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,13 @@ import torch
 
 from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import Config
-from imageclef.data.sheets import image_grid
 from imageclef.data.store import ImageStore
 from imageclef.learners.base import DeviceImages, Images, Learner, Subset, Training
 from imageclef.learners.table import save_learner
 from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Reporter, Silent
-from imageclef.stages.report import Report, count_of, shown
 from imageclef.stages.labelled import held_out_rows
+from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import TRAIN, Workspace
 
 _SHOWN = 10

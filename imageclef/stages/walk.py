@@ -8,14 +8,17 @@ from pathlib import Path
 from imageclef.config import Config, load_config
 from imageclef.data.phantoms import draw_collection
 from imageclef.progress import Reporter, Silent
-from imageclef.stages.classify import classify
-from imageclef.stages.extract import extract
-from imageclef.stages.index import index
-from imageclef.stages.ingest import ingest
-from imageclef.stages.knn import knn
-from imageclef.stages.report import Report, shown
-from imageclef.stages.similar import similar
-from imageclef.stages.train import train
+from imageclef.runs.constant import constant_answer
+from imageclef.runs.evaluate import official_f1
+from imageclef.stages.classifier import classify
+from imageclef.stages.features import extract
+from imageclef.stages.images import ingest
+from imageclef.stages.labelled import required_concepts
+from imageclef.stages.learner import train
+from imageclef.stages.neighbours import index, knn
+from imageclef.stages.report import Report
+from imageclef.stages.similarity import similar
+from imageclef.workspace import Workspace
 
 _N_TRAIN, _N_TEST, _SEED = 900, 200, 0
 
@@ -82,7 +85,8 @@ def _prepared(folder: Path, config_path: Path, reporter: Reporter) -> Config:
     if not config_path.exists():
         reporter.say(f"draw      {_N_TRAIN + _N_TEST} phantoms -> {folder}")
         drawn = draw_collection(folder, _N_TRAIN, _N_TEST, _SEED)
-        config_path.write_text(_CONFIG.format(folder=folder.as_posix(), **_as_posix(drawn)), encoding="utf-8")
+        paths = {name: path.as_posix() for name, path in vars(drawn).items()}
+        config_path.write_text(_CONFIG.format(folder=folder.as_posix(), **paths), encoding="utf-8")
     return load_config(config_path)
 
 

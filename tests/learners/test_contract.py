@@ -20,7 +20,7 @@ TINY = {
             "discriminator_width": 16, "learning_rate": 1e-3},
     "faae": {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "epochs": 3, "batch_size": 8,
              "generator_width": 4, "critic_width": 4, "learning_rate": 3e-3},
-    "orb": {"image_size": 96, "n_words": 6, "n_keypoints": 40},
+    "orb": {"image_size": 96, "n_words": 6, "n_keypoints": 40, "fast_threshold": 20, "edge_threshold": 31},
     "pca": {"image_size": 12, "n_components": 5},
     "pixels": {"image_size": 8},
 }  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -85,3 +86,20 @@ def test_the_published_sizes() -> None:
     assert [(layer.in_channels, layer.out_channels) for layer in kernels] == [
         (3, 32), (32, 64), (64, 64), (64, 128), (3, 64), (192, 128), (128, 256), (256, 256), (256, 512),
     ]  # fmt: skip
+
+
+def test_a_lazy_penalty_is_rarer_and_heavier() -> None:
+    real, fake = levels(0), levels(1)
+
+    def criticisms(every: int) -> list[float]:
+        torch.manual_seed(0)
+        learner = FAAE(SETTINGS.model_copy(update={"penalty_every": every})).eval()
+        found = []
+        for _ in range(4):
+            torch.manual_seed(9)
+            found.append(learner._criticism(real, fake).item())
+        return found
+
+    eager, lazy = criticisms(1), criticisms(2)
+    assert lazy[0] == lazy[2] > eager[0] > lazy[1] == lazy[3]
+    assert lazy[0] - lazy[1] == pytest.approx(2 * (eager[0] - lazy[1]), rel=1e-4)

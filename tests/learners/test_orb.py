@@ -10,7 +10,7 @@ from imageclef.learners.base import DeviceImages, Training
 from imageclef.learners.orb import ORB, ORBSettings
 from tests.learners.test_contract import blobs
 
-SETTINGS = {"image_size": 96, "n_words": 6, "n_keypoints": 40}
+SETTINGS = {"image_size": 96, "n_words": 6, "n_keypoints": 40, "fast_threshold": 20, "edge_threshold": 31}
 
 
 def fitted(**changes: object) -> ORB:

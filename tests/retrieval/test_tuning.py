@@ -34,7 +34,7 @@ def slow_cut(
 def collection(
     seed: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], csr_array, csr_array, NDArray[np.int64]]:
-    """40 training images of 4 kinds with noisy concepts, and 25 held-out ones with mostly fitting neighbours."""
+    """40 training images of 4 kinds with noisy concepts; 25 held-out ones with mostly fitting neighbours."""
     rng = np.random.default_rng(seed)
     train_kind, valid_kind = rng.integers(0, 4, 40), rng.integers(0, 4, 25)
     profile = rng.random((4, 12)) * (rng.random((4, 12)) < 0.5)

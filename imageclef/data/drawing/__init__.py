@@ -1,0 +1,1 @@
+"""How phantoms are drawn: a canvas, and one file for each family of modalities."""
