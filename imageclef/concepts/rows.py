@@ -15,6 +15,10 @@ from scipy import sparse
 
 from imageclef.errors import TrainingError
 
+CPU_BLOCK = 2048
+CUDA_BLOCK = 65536
+"""Rows of a block: on the CPU the margins of 500 concepts stay within reach of its caches."""
+
 RESIDENT_SHARE = 0.5
 """Of a CUDA device's free memory: standardised rows that fit into it stay there between passes."""
 
@@ -26,39 +30,43 @@ class FeatureRows:
         features: (n_images, n_features), an array or a memory map.
         rows: (n_rows,) the rows to take, in any order; all of them by default.
         device: where the blocks are handed out.
-        block_rows: the most rows of a block.
+        block_rows: the most rows of a block; by default what suits the device.
     """
 
     def __init__(
-        self, features: NDArray[np.float32], rows: NDArray[np.int64] | None, device: str, block_rows: int
+        self,
+        features: NDArray[np.float32],
+        rows: NDArray[np.int64] | None,
+        device: str,
+        block_rows: int | None = None,
     ) -> None:
+        self.device = torch.device(device)
+        self.block_rows = block_rows or (CUDA_BLOCK if self.device.type == "cuda" else CPU_BLOCK)
+        self.n_features = int(features.shape[1])
         self._features = features
         self._rows = rows
-        self.device = torch.device(device)
-        self.block_rows = block_rows
-        self.n_features = int(features.shape[1])
 
     def __len__(self) -> int:
         return len(self._features if self._rows is None else self._rows)
 
-    def original(self, position: int) -> int:
+    def image_row(self, position: int) -> int:
         """The row of the whole matrix that stands at this position."""
         return position if self._rows is None else int(self._rows[position])
 
     def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Yield positions and their rows (n_block, n_features). The tensor is reused: take what you need of it."""
+        """Yield positions and their rows (n_block, n_features); the tensor is overwritten by the next one."""
         buffer = np.empty((min(self.block_rows, len(self)), self.n_features), dtype=np.float32)
         for start in range(0, len(self), self.block_rows):
             where = slice(start, min(start + self.block_rows, len(self)))
             block = buffer[: where.stop - start]
-            source: slice | NDArray[np.int64] = where if self._rows is None else self._rows[where]
+            source = where if self._rows is None else self._rows[where]
             np.copyto(block, self._features[source], casting="same_kind")
             yield where, torch.from_numpy(block).to(self.device)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What one pass over rows X and labels Y takes down, about the columns' means.
+    """What one pass over n rows X and their labels Y takes down; "standardised" is (x - mean) / scale.
 
     Attributes:
         mean: (n_features,) float64.
@@ -66,7 +74,7 @@ class Moments:
             standardised value is then 0 everywhere.
         correlation: (n_features, n_features) float64, X'X / n of the standardised rows.
         label_products: (n_concepts, n_features) float64, Y'X / n of the standardised rows.
-        prevalences: (n_concepts,) float64, the share of the rows with the concept.
+        prevalences: (n_concepts,) float64, the share of the rows that have the concept.
     """
 
     mean: NDArray[np.float64]
@@ -80,14 +88,14 @@ def take_moments(rows: FeatureRows, labels: sparse.csr_array) -> Moments:
     """Mean, scale and correlation of the rows, and their products with the labels, in one pass.
 
     Sums are taken about a pivot near the mean, so that a column far from zero loses no digits, and
-    moved to the mean afterwards.
+    are moved to the mean afterwards. Products are float32 within a block and float64 between blocks.
 
     Args:
         rows: X, n rows.
-        labels: (n, n_concepts), row i belonging to the i-th of `rows`.
+        labels: (n, n_concepts) bool, row i belonging to the i-th of `rows`.
 
     Raises:
-        TrainingError: a feature is not finite.
+        TrainingError: a feature is not finite, or too large for its square.
     """
     n, d = len(rows), rows.n_features
     pivot = _pivot(rows)
@@ -103,12 +111,10 @@ def take_moments(rows: FeatureRows, labels: sparse.csr_array) -> Moments:
         products += block.T @ block
         label_sums += labels[where].astype(np.float32).T @ block.cpu().numpy()
     shift = (total / n).cpu().numpy()
-    prevalences = np.asarray(labels.sum(axis=0), dtype=np.float64).ravel() / n
     mean = pivot.cpu().numpy().astype(np.float64) + shift
     covariance = products.cpu().numpy() / n - np.outer(shift, shift)
-    spread = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    # Below the resolution of float32 at the mean, a column holds rounding and no information.
-    scale = np.where(spread > np.finfo(np.float32).eps * np.abs(mean), spread, np.inf)
+    scale = _scale(covariance, mean)
+    prevalences = np.asarray(labels.sum(axis=0), dtype=np.float64).ravel() / n
     return Moments(
         mean=mean,
         scale=scale,
@@ -118,6 +124,16 @@ def take_moments(rows: FeatureRows, labels: sparse.csr_array) -> Moments:
     )
 
 
+def _scale(covariance: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    variances = np.diag(covariance)
+    if not np.isfinite(variances).all():
+        column = int(np.flatnonzero(~np.isfinite(variances))[0])
+        raise TrainingError(f"features: the squares of column {column} overflow; expected values below 1e18")
+    deviations = np.sqrt(np.maximum(variances, 0.0))
+    # Spread below the resolution of float32 at the mean is rounding and carries no information.
+    return np.where(deviations > np.finfo(np.float32).eps * np.abs(mean), deviations, np.inf)
+
+
 def _pivot(rows: FeatureRows) -> torch.Tensor:
     """(n_features,) float32: a value near each column's mean, from the first block."""
     _, block = next(rows.blocks())
@@ -125,12 +141,12 @@ def _pivot(rows: FeatureRows) -> torch.Tensor:
 
 
 def _not_finite(rows: FeatureRows, start: int, block: torch.Tensor) -> TrainingError:
-    bad = torch.nonzero(~torch.isfinite(block)).tolist()
-    row, column = bad[0]
-    others = len({row for row, _ in bad}) - 1
-    more = f" ({others} more rows of this block too)" if others else ""
+    bad = torch.nonzero(~torch.isfinite(block))
+    column = int(bad[0, 1])
+    found = [rows.image_row(start + int(i)) for i in bad[bad[:, 1] == column, 0]]
+    named = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
     return TrainingError(
-        f"features: row {rows.original(start + row)}, column {column} is not finite{more}; expected finite numbers"
+        f"features: column {column} is not finite in row {named}; expected finite numbers everywhere"
     )
 
 
@@ -138,6 +154,8 @@ class StandardisedRows:
     """Blocks of rows with mean 0 and deviation 1 in every column, and 0 in constant ones."""
 
     def __init__(self, rows: FeatureRows, moments: Moments) -> None:
+        self.device = rows.device
+        self.block_rows = min(rows.block_rows, len(rows))
         self._rows = rows
         self._mean = torch.from_numpy(moments.mean.astype(np.float32)).to(rows.device)
         self._inverse = torch.from_numpy((1.0 / moments.scale).astype(np.float32)).to(rows.device)
@@ -147,7 +165,7 @@ class StandardisedRows:
         return len(self._rows)
 
     def blocks(self) -> Iterator[torch.Tensor]:
-        """Yield (n_block, n_features) float32 on the device, from its memory where all of them fit."""
+        """Yield (n_block, n_features) float32; on CUDA from the device's own memory where all fit."""
         if self._resident is None and self._fits():
             self._resident = [block.clone() for block in self._read()]
         yield from self._read() if self._resident is None else self._resident
@@ -157,7 +175,7 @@ class StandardisedRows:
             yield block.sub_(self._mean).mul_(self._inverse)
 
     def _fits(self) -> bool:
-        if self._rows.device.type != "cuda":
+        if self.device.type != "cuda":
             return False
-        free, _ = torch.cuda.mem_get_info(self._rows.device)
-        return len(self) * self._rows.n_features * 4 < RESIDENT_SHARE * free
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return bool(len(self) * self._rows.n_features * 4 < RESIDENT_SHARE * free)

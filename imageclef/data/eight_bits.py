@@ -29,7 +29,7 @@ def in_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         return _scaled_to_eight_bits(image)
     if image.has_transparency_data:
-        picture = image.convert("RGBA")
+        picture = image if image.mode == "RGBA" else image.convert("RGBA")
         black = Image.new("RGB", picture.size)
         black.paste(picture, mask=picture)
         return black

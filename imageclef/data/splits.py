@@ -18,6 +18,9 @@ from imageclef.errors import DataError
 
 _Group = tuple[str, str]
 
+_BULKY = 0.25
+"""Of the held-out part: a larger group is held out only where the smaller ones do not fill it."""
+
 
 def held_out(
     ids: Sequence[str], groups: Mapping[str, str] | None, fraction: float, seed: int
@@ -25,7 +28,9 @@ def held_out(
     """Draw the part of a collection that is held out.
 
     Groups are taken in the order of their hash, and one that would miss the wanted number of images by more
-    than it does now is passed over. Each side gets at least one group.
+    than it does now is passed over. Bulky groups come last: one that made up much of the held-out part would
+    leave nothing of its kind to be learned from, and little of the others to be tuned on. Each side gets at
+    least one group.
 
     Args:
         ids: the images, none twice.
@@ -45,7 +50,8 @@ def held_out(
     if len(sizes) < 2:
         raise DataError(f"{len(ids)} images, {len(sizes)} group; expected at least 2 groups to hold one out")
     wanted, taken, held = fraction * len(ids), 0, set[_Group]()
-    drawn = sorted(sizes, key=lambda group: _hash(seed, group))
+    bulky = wanted * _BULKY
+    drawn = sorted(sizes, key=lambda group: (sizes[group] > bulky, _hash(seed, group)))
     for group in drawn:
         if abs(taken + sizes[group] - wanted) < abs(taken - wanted):
             held.add(group)

@@ -9,6 +9,7 @@ import torch
 
 from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import Config
+from imageclef.data.pictures import write_picture_rows
 from imageclef.data.store import ImageStore
 from imageclef.learners.base import DeviceImages, Images, Learner, Subset, Training
 from imageclef.learners.table import save_learner

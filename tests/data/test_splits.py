@@ -131,3 +131,14 @@ def test_folds_keep_groups_whole_and_are_even(
 def test_one_fold_is_refused() -> None:
     with pytest.raises(DataError, match="1 folds of 2 groups; expected 2 folds to one for each"):
         group_folds(["a", "b"], None, 1, 0)
+
+
+def test_a_bulky_group_is_held_out_only_where_the_small_ones_do_not_fill_the_part() -> None:
+    ids = [f"i{n}" for n in range(400)]
+    bulky = {image_id: "hospital" for image_id in ids[:50]}
+    for seed in range(20):
+        held = held_out(ids, bulky, 0.15, seed)
+        assert held.sum() == 60
+        assert not held[:50].any()
+    halves = {image_id: str(n % 4) for n, image_id in enumerate(ids)}
+    assert held_out(ids, halves, 0.25, 0).sum() == 100

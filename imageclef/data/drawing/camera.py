@@ -32,7 +32,8 @@ def photograph(drawing: Drawing, rng: np.random.Generator) -> NDArray[np.uint8]:
     )
     picture += np.float32(rng.uniform(-0.02, 0.03))
     grain = np.float32(style.grain * rng.uniform(0.6, 1.5))
-    picture += grain * rng.standard_normal(picture.shape, dtype=np.float32)
+    noise = grain * rng.standard_normal(picture.shape[:2], dtype=np.float32)
+    picture += noise if picture.ndim == 2 else noise[..., None]
     eight_bits = np.clip(picture * 255, 0, 255).astype(np.uint8)
     if eight_bits.ndim == 2 and rng.random() < _MARKED:
         _mark(eight_bits, rng)

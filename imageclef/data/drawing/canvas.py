@@ -19,7 +19,7 @@ SIDE = 240
 Canvas = NDArray[np.float32]
 Points = NDArray[np.float64]
 Pair = Sequence[float] | Points
-Colour = float | tuple[float, float, float]
+Colour = float | Sequence[float] | Points
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def paint(
     box = slice(low[1], high[1]), slice(low[0], high[0])
     mask = np.zeros((high[1] - low[1], high[0] - low[0]), dtype=np.float32)
     polygon(mask, outline - low / SIDE, strength)
-    shown = value[box] if isinstance(value, np.ndarray) else value
+    shown = value[box] if isinstance(value, np.ndarray) and value.ndim > 1 else value
     canvas[box] = mix(canvas[box], soft(mask, sigma), shown)
 
 
@@ -157,7 +157,13 @@ def wobbly(
     return np.stack([centre[0] + cos * x - sin * y, centre[1] + sin * x + cos * y], axis=1)
 
 
-def curve(*points: Sequence[float]) -> Points:
+def scaled(outline: Points, scale: float) -> Points:
+    """An outline, (n_points, 2), made larger or smaller about its middle."""
+    middle = outline.mean(axis=0)
+    return np.asarray(middle + (outline - middle) * scale)
+
+
+def curve(*points: Pair) -> Points:
     """A smooth line through a few points, (32, 2): the polynomial through all of them."""
     return _between(len(points)) @ np.asarray(points, dtype=np.float64)
 
@@ -170,9 +176,14 @@ def smooth_noise(rng: np.random.Generator, cells: int) -> Canvas:
 
 @cache
 def grid() -> tuple[Canvas, Canvas]:
-    """x and y of every pixel from the middle, each (SIDE, SIDE), from -0.5 to 0.5."""
+    """Where every pixel lies from the middle, x and y, each (SIDE, SIDE), from -0.5 to 0.5."""
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float32) / SIDE - 0.5
     return columns, rows
+
+
+def ridges(rng: np.random.Generator, cells: int, width: float) -> Canvas:
+    """Thin winding lines, 1 on the line and 0 away from it; `width` relative to the lines' distance."""
+    return np.asarray(np.exp(-((smooth_noise(rng, cells) / width) ** 2)), dtype=np.float32)
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
@@ -196,4 +207,4 @@ def _fixed(pair: Pair) -> tuple[int, int]:
 
 
 def _value(value: Colour) -> tuple[float, ...]:
-    return (value,) if isinstance(value, float) else value
+    return tuple(np.atleast_1d(np.asarray(value, dtype=np.float64)).tolist())

@@ -14,8 +14,10 @@ from imageclef.data.drawing.canvas import (
     chance,
     curve,
     ellipse,
+    grid,
     line,
     mix,
+    paint,
     polygon,
     smooth_noise,
     soft,
@@ -25,6 +27,7 @@ from imageclef.data.drawing.canvas import (
 _STYLE = Style("radiograph", grain=0.018, turn=5, zoom=(0.92, 1.12), shading=0.10)
 
 _CHEST_FINDINGS = ("Pulmonary nodule", "Pleural effusion", "Pneumothorax", "Pneumonia", "Cardiomegaly")
+_LIMB = ("Plain x-ray", "Musculoskeletal System")
 
 
 def chest(rng: np.random.Generator) -> Drawing:
@@ -49,7 +52,7 @@ def chest(rng: np.random.Generator) -> Drawing:
     if "Pulmonary nodule" in findings:
         x = 0.22 + 0.14 * rng.random()
         centre = (x if sides["Pulmonary nodule"] == 0 else 1 - x, rng.uniform(0.25, 0.6))
-        nodule = wobbly(rng, centre, (rng.uniform(0.032, 0.05),) * 2, 0.08)
+        nodule = wobbly(rng, centre, np.full(2, rng.uniform(0.032, 0.05)), 0.08)
         picture = picture + 0.34 * blob(nodule, 2)
     return Drawing(
         np.asarray(picture + 0.012 * smooth_noise(rng, 40), np.float32),
@@ -150,25 +153,13 @@ def knee(rng: np.random.Generator) -> Drawing:
     if worn:
         for x in (0.33, 0.67):
             ellipse(bones, (x, 0.5), (0.028, 0.022), 0.5)
-    _bone(
-        bones,
-        np.concatenate(
-            [curve((0.67, 0.6), (0.655, 0.7), (0.665, 1.1)), curve((0.71, 1.1), (0.70, 0.7), (0.72, 0.6))]
-        ),
-    )
+    _bone(bones, np.array([(0.67, 0.6), (0.657, 0.7), (0.665, 1.1), (0.71, 1.1), (0.70, 0.7), (0.72, 0.6)]))
     ellipse(bones, (0.5, 0.40), (0.085, 0.075), 0.50)
     if fracture:
         bones = _broken(rng, bones, rng.choice([rng.uniform(0.12, 0.24), rng.uniform(0.74, 0.86)]))
     picture = leg + soft(bones, 1.2) * (1 + 0.05 * smooth_noise(rng, 50))
     seen = [name for name, there in (("Fracture", fracture), ("Osteoarthritis", worn)) if there]
-    concepts = (
-        "Plain x-ray",
-        "Musculoskeletal System",
-        "Lower Extremity",
-        "Knee",
-        "Anterior-Posterior",
-        *seen,
-    )
+    concepts = (*_LIMB, "Lower Extremity", "Knee", "Anterior-Posterior", *seen)
     return Drawing(np.asarray(picture, np.float32), concepts, _STYLE)
 
 
@@ -181,8 +172,8 @@ def _bone(canvas: Canvas, outline: Points) -> None:
 def _broken(rng: np.random.Generator, bones: Canvas, y: float) -> Canvas:
     """Bones broken along a slanting line, what is beyond it moved aside."""
     slant = rng.uniform(-0.25, 0.25)
-    rows, columns = np.mgrid[: len(bones), : len(bones)] / len(bones)
-    beyond = (rows - y - slant * (columns - 0.5)) * (1 if y > 0.5 else -1)
+    across, down = grid()
+    beyond = (down + 0.5 - y - slant * across) * (1 if y > 0.5 else -1)
     aside = np.roll(bones, int(rng.choice([-1, 1]) * rng.integers(7, 15)), axis=1)
     broken = np.where(beyond > 0, aside, bones)
     return np.where(np.abs(beyond) < 0.011, 0.0, broken).astype(np.float32)
@@ -208,8 +199,8 @@ def hand(rng: np.random.Generator) -> Drawing:
     line(bones, [(0.465, 0.81), (0.455, 1.1)], 0.075, 0.45)
     line(bones, [(0.555, 0.82), (0.56, 1.1)], 0.05, 0.45)
     picture = soft(flesh, 4) + soft(bones, 1.1) * (1 + 0.06 * smooth_noise(rng, 60))
-    concepts = ("Plain x-ray", "Musculoskeletal System", "Upper Extremity", "Hand")
-    return Drawing(np.asarray(picture, np.float32), (*concepts, *(("Fracture",) if fracture else ())), _STYLE)
+    concepts = (*_LIMB, "Upper Extremity", "Hand", *(("Fracture",) if fracture else ()))
+    return Drawing(np.asarray(picture, np.float32), concepts, _STYLE)
 
 
 def _phalanx(rng: np.random.Generator, bones: Canvas, ends: Points, width: float, broken: bool) -> None:

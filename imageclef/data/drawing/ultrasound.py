@@ -11,14 +11,15 @@ from imageclef.data.drawing.canvas import (
     SIDE,
     Canvas,
     Drawing,
+    Points,
     Style,
-    blank,
-    blob,
     chance,
     curve,
     ellipse,
+    grid,
     line,
-    mix,
+    paint,
+    scaled,
     smooth_noise,
     wobbly,
 )
@@ -32,23 +33,19 @@ def gallbladder(rng: np.random.Generator) -> Drawing:
     stones = chance(rng, 0.5)
     tissue = np.asarray(0.42 + 0.07 * smooth_noise(rng, 7), np.float32)
     line(tissue, curve((0.0, 0.80), (0.45, 0.86), (1.0, 0.74)), 0.022, 0.95)
-    for _ in range(rng.integers(2, 5)):
-        vessel = wobbly(
-            rng, rng.uniform((0.3, 0.25), (0.7, 0.7)), rng.uniform((0.03, 0.010), (0.08, 0.018)), 0.05
-        )
-        paint(tissue, vessel, 1, 0.10)
+    for centre in rng.uniform((0.3, 0.25), (0.7, 0.7), (rng.integers(2, 5), 2)):
+        paint(tissue, wobbly(rng, centre, rng.uniform((0.03, 0.01), (0.08, 0.018)), 0.05), 1, 0.10)
     angle = rng.uniform(-50, 20)
-    centre = np.array([rng.uniform(0.42, 0.6), rng.uniform(0.42, 0.52)])
-    pear = wobbly(rng, centre, (0.175, 0.085), 0.03, angle)
-    bag = blob(pear, 1.2)
-    paint(tissue, centre + (pear - centre) * 1.09, 1.2, 0.75)
-    tissue = mix(tissue, bag, 0.02)
-    tissue = mix(tissue, 0.55 * blob(pear + [0, 0.14], 5) * (1 - bag), 0.85)
+    centre = rng.uniform((0.42, 0.42), (0.6, 0.52))
+    bag = wobbly(rng, centre, (0.175, 0.085), 0.03, angle)
+    paint(tissue, bag + np.array([0, 0.14]), 5, 0.85, 0.55)
+    paint(tissue, scaled(bag, 1.09), 1.2, 0.75)
+    paint(tissue, bag, 1.2, 0.02)
     if stones:
         along = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
         for offset in rng.uniform(-0.1, 0.1, rng.integers(1, 4)):
-            where = centre + offset * along + [0, 0.045]
-            tissue = mix(tissue, _shadow(where, 0.03), 0.03)
+            where = centre + offset * along + np.array([0, 0.045])
+            _shadow(tissue, where, 0.03, 0.03)
             ellipse(tissue, where, (0.032, 0.018), 1.0, angle)
     found = ("Cholelithiasis",) if stones else ()
     concepts = ("Ultrasonography", "Abdomen", "Liver", "Gallbladder", *found)
@@ -69,25 +66,23 @@ def breast(rng: np.random.Generator) -> Drawing:
     centre = (rng.uniform(0.33, 0.67), rng.uniform(0.42, 0.52))
     if finding == "Cyst":
         sac = wobbly(rng, centre, rng.uniform((0.10, 0.07), (0.15, 0.10)), 0.02)
-        paint(tissue, sac + [0, 0.2], 6, 0.8, 0.8)
+        paint(tissue, sac + np.array([0, 0.2]), 6, 0.8, 0.8)
         paint(tissue, sac, 1.2, 0.02)
     elif finding:
         lump = wobbly(rng, centre, rng.uniform((0.08, 0.08), (0.12, 0.13)), 0.20, lobes=12)
-        tissue = mix(tissue, _shadow(np.array(centre), 0.09), 0.08)
+        _shadow(tissue, np.array(centre), 0.09, 0.08)
         paint(tissue, lump, 1.5, np.asarray(0.13 + 0.06 * smooth_noise(rng, 20), np.float32))
     picture = tissue * _speckle(rng, None) * np.linspace(1.1, 0.6, SIDE, dtype=np.float32)[:, None]
     concepts = ("Ultrasonography", "Breast", *((finding,) if finding else ()))
     return Drawing(np.asarray(picture, np.float32), concepts, _STYLE)
 
 
-def _shadow(where: Canvas, width: float) -> Canvas:
-    """What lies behind a thing, seen from the probe, a grey mask."""
-    away = where - np.array(_APEX)
-    across = np.array([away[1], -away[0]]) / np.hypot(*away) * width
-    far = where + away / np.hypot(*away)
-    return 0.85 * blob(
-        np.array([where - across, where + across, far + 1.6 * across, far - 1.6 * across]), 2.5
-    )
+def _shadow(tissue: Canvas, where: Points, width: float, value: float) -> None:
+    """Darken what lies behind a thing, seen from the probe."""
+    away = (where - np.array(_APEX)) / np.hypot(*(where - np.array(_APEX)))
+    across = np.array([away[1], -away[0]]) * width
+    far = where + away
+    paint(tissue, [where - across, where + across, far + 1.6 * across, far - 1.6 * across], 2.5, value, 0.85)
 
 
 def _speckle(rng: np.random.Generator, to_fan: tuple[Canvas, Canvas] | None) -> Canvas:
@@ -104,9 +99,9 @@ def _speckle(rng: np.random.Generator, to_fan: tuple[Canvas, Canvas] | None) -> 
 @cache
 def _polar() -> tuple[Canvas, Canvas]:
     """Distance from the apex and angle from straight down, each (SIDE, SIDE)."""
-    rows, columns = np.mgrid[:SIDE, :SIDE] / SIDE
-    x, y = columns - _APEX[0], rows - _APEX[1]
-    return np.hypot(x, y).astype(np.float32), np.arctan2(x, y).astype(np.float32)
+    x, y = grid()
+    right, down = x + (0.5 - _APEX[0]), y + (0.5 - _APEX[1])
+    return np.hypot(right, down), np.arctan2(right, down)
 
 
 @cache

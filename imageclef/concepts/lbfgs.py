@@ -1,0 +1,155 @@
+"""L-BFGS on many concepts at once: each with its own memory, step and end, all in one pass over the rows.
+
+    direction = -H gradient                     H: the last 10 pairs upon diag(1 / (c e + r)), damped
+    evaluate at point + direction               one pass, for every concept that still moves
+    remember (step, change of gradient)         also of a step that is not taken: it holds for convex f
+    take the step if the loss fell, or if the slope at its end still falls
+    leave, once the loss that may be left is below tolerance x loss
+
+A refused step halves the damping; a taken one lets it grow slowly back to 1.
+
+Reference:
+    Nocedal, "Updating quasi-Newton matrices with limited storage", Math. Comp. 35 (1980).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from imageclef.concepts.objective import Objective, Position
+
+MEMORY = 10
+FIRST_DAMPING = 0.5
+"""The curvature along the first direction is about twice what the constant p says: measured, rare concepts."""
+RECOVERY = 1.05
+LOSS_NOISE = 2e-7
+"""A relative rise of the loss that float32 cannot tell from a fall."""
+STALLED = 12
+"""Refusals in a row after which float32 has no better point to offer."""
+
+
+@dataclass
+class Solution:
+    """Where the concepts ended.
+
+    Attributes:
+        position: of all concepts.
+        gaps: (n_concepts,) float64, the estimated share of the loss above the optimum.
+        passes: (n_concepts,) int64, passes until each left.
+    """
+
+    position: Position
+    gaps: torch.Tensor
+    passes: torch.Tensor
+
+
+def minimise(
+    objective: Objective,
+    start: Position,
+    concepts: torch.Tensor,
+    ridges: torch.Tensor,
+    tolerance: float,
+    max_passes: int,
+    progress: Callable[[int], None] | None = None,
+) -> Solution:
+    """Minimise the objective of every concept to a relative gap of about `tolerance`.
+
+    Args:
+        objective: evaluates any of the concepts.
+        start: where they stand, (n_concepts, ...).
+        concepts: (n_concepts,) their numbers in the objective.
+        ridges: (n_concepts,) float32.
+        tolerance: of g' H g / (2 f), the gap that a quadratic with the mean curvature would have.
+        max_passes: after which the rest leaves as it stands.
+        progress: called after a pass with the number of concepts that left.
+    """
+    end = start.take(torch.arange(len(concepts), device=concepts.device))
+    gaps = torch.zeros_like(start.losses)
+    passes = torch.zeros_like(concepts)
+    moving = torch.arange(len(concepts), device=concepts.device)
+    descent = Descent(objective, end, concepts, ridges)
+    for number in range(max_passes + 1):
+        remaining = descent.gaps()
+        leaving = (remaining <= tolerance) | descent.stalled()
+        if number == max_passes:
+            leaving = torch.ones_like(leaving)
+        if bool(leaving.any()):
+            left = moving[leaving]
+            end.put(left, descent.position.take(leaving))
+            gaps[left], passes[left] = remaining[leaving], number
+            if progress is not None:
+                progress(len(left))
+            moving = moving[~leaving]
+            descent.keep(~leaving)
+        if len(moving) == 0:
+            break
+        descent.advance()
+    return Solution(end, gaps, passes)
+
+
+class Descent:
+    """The state of the concepts that still move."""
+
+    def __init__(
+        self, objective: Objective, start: Position, concepts: torch.Tensor, ridges: torch.Tensor
+    ) -> None:
+        self.position = start
+        self._objective = objective
+        self._concepts = concepts
+        self._ridges = ridges
+        self._damping = torch.full_like(ridges, FIRST_DAMPING)
+        self._refusals = torch.zeros_like(ridges)
+        self._pairs: deque[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = deque(maxlen=MEMORY)
+
+    def gaps(self) -> torch.Tensor:
+        """(n_moving,) float64: g' H g / (2 f) with the plain diagonal H."""
+        energy = (self.position.gradients.square() * self._inverse_curvature()).sum(1, dtype=torch.float64)
+        return energy / (2 * self.position.losses.clamp(min=1e-30))
+
+    def stalled(self) -> torch.Tensor:
+        """(n_moving,) bool: no shorter step was better."""
+        return self._refusals >= STALLED
+
+    def advance(self) -> None:
+        """One pass: a trial step of every concept, taken or refused by each for itself."""
+        here = self.position
+        step = self._direction() * torch.exp2(1 - self._refusals.clamp(min=1))[:, None]
+        trial = self._objective.evaluate(here.points + step, self._concepts, self._ridges)
+        slope = (step * here.gradients).sum(1, dtype=torch.float64)
+        still_falls = (step * trial.gradients).sum(1) <= 0
+        taken = still_falls | (trial.losses <= here.losses * (1 + LOSS_NOISE) + 1e-4 * slope)
+        change = trial.gradients - here.gradients
+        product = (step * change).sum(1)
+        # Rounding can make a tiny pair's product negative; such a pair is kept without weight.
+        self._pairs.append((step, change, torch.where(product > 0, 1 / product, torch.zeros_like(product))))
+        self._damping = torch.where(taken, (self._damping * RECOVERY).clamp(max=1.0), self._damping / 2)
+        self._refusals = torch.where(taken, 0.0, self._refusals + 1)
+        here.put(taken, trial.take(taken))
+
+    def keep(self, mask: torch.Tensor) -> None:
+        """Go on with some of the concepts."""
+        self.position = self.position.take(mask)
+        self._concepts, self._ridges = self._concepts[mask], self._ridges[mask]
+        self._damping, self._refusals = self._damping[mask], self._refusals[mask]
+        self._pairs = deque(((s[mask], y[mask], w[mask]) for s, y, w in self._pairs), maxlen=MEMORY)
+
+    def _inverse_curvature(self) -> torch.Tensor:
+        curvatures = self.position.curvatures.clamp(min=1e-12)[:, None] * self._objective.spectrum
+        return 1 / (curvatures + self._ridges[:, None] * self._objective.penalised)
+
+    def _direction(self) -> torch.Tensor:
+        """-H gradient by the two loops of the paper."""
+        q = self.position.gradients.neg()
+        shares = []
+        for step, change, weight in reversed(self._pairs):
+            share = weight * torch.linalg.vecdot(step, q)
+            q.addcmul_(share[:, None], change, value=-1)
+            shares.append(share)
+        q *= self._inverse_curvature() * self._damping[:, None]
+        for (step, change, weight), share in zip(self._pairs, reversed(shares), strict=True):
+            q.addcmul_((share - weight * torch.linalg.vecdot(change, q))[:, None], step)
+        return q
