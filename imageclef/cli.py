@@ -197,14 +197,12 @@ def demo(
 
 def main() -> None:
     """Run a command: an error that imageclef raises is one line and exit code 1."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         app()
     except ImageclefError as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        typer.echo("imageclef: stopped; the same command goes on from here", err=True)
-        sys.exit(130)
     except (OSError, MemoryError) as error:
         _fail(f"{type(error).__name__}: {error}")
 
@@ -257,8 +255,8 @@ def _only_train(collection: str | None) -> None:
         raise typer.BadParameter("learners are trained on collection train", param_hint="--collection")
 
 
-def _terminated(signum: int, frame: object) -> NoReturn:
-    typer.echo("imageclef: terminated; the same command goes on from here", err=True)
+def _stop(signum: int, frame: object) -> NoReturn:
+    typer.echo("imageclef: stopped; the same command goes on from here", err=True)
     sys.exit(128 + signum)
 
 

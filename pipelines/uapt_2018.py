@@ -2,10 +2,10 @@
 
     python pipelines/uapt_2018.py FOLDER [--preset small|paper] [--workspace artifacts/uapt-2018]
 
-FOLDER holds train/, valid/, train-concepts.csv, valid-concepts.csv and, if there are groups, train-sources.csv
-with the columns ID and group (with a column source in valid-sources.csv, --source adds a column of scores).
-Everything is fitted and tuned on train; valid is answered, scored, and looked at in the table only. A pipeline
-that was stopped goes on where it was.
+FOLDER holds train/, valid/, train-concepts.csv, valid-concepts.csv and, if there are groups,
+train-sources.csv with the columns ID and group (with a column source in valid-sources.csv, --source adds a
+column of scores). Everything is fitted and tuned on train; valid is answered, scored, and looked at in the
+table only. A pipeline that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def main(
         "minutes": round((time.monotonic() - started) / 60, 1),
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "date": datetime.now(UTC).date().isoformat(),
-        "hardware": f"{torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'}, {os.cpu_count()} cores",
+        "hardware": f"{_processor()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("imageclef", "torch", "scikit-learn")},
         "python": platform.python_version(),
         "seconds": pipeline.seconds,
@@ -208,6 +208,15 @@ def main(
     text = _markdown(rows, list(masks))
     (workspace / "table.md").write_text(text)
     typer.echo(f"\n{text}\n{json.dumps({key: facts[key] for key in facts if key != 'seconds'})}")
+
+
+def _processor() -> str:
+    """The GPU, else the first processor's model name."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cpus = Path("/proc/cpuinfo")
+    models = [line.split(":")[1].strip() for line in cpus.read_text().splitlines() if "model name" in line]
+    return models[0] if models else platform.processor()
 
 
 def _mean(values: list[float]) -> float:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imageclef.data.phantoms import draw_collection
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -20,6 +19,7 @@ from imageclef import stages
 from imageclef.cli import app
 from imageclef.config import Config, load_config
 from imageclef.data.concept_list import read_concept_list, read_ids
+from imageclef.data.phantoms import draw_collection
 from imageclef.errors import ConfigError, DataError, MissingArtifact
 from imageclef.runs.constant import constant_answer
 from imageclef.runs.editions import EDITIONS
@@ -37,6 +37,9 @@ LEARNER = {"name": "aae", "image_size": 36, "crop_size": 32, "width": 8, "latent
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("phantoms")
     drawn = draw_collection(folder, 160, 40, seed=0)
+    (drawn.test_images / "unreadable.png").write_text("no image")
+    with drawn.test_concepts.open("a") as truth:
+        truth.write("unreadable\tC0040405\n")
     return Config.model_validate(
         {
             "workspace": folder / "artifacts",
@@ -136,10 +139,9 @@ def test_run_names_are_those_of_2018(walked: Reports) -> None:
 
 def test_an_image_that_cannot_be_read_is_answered_with_nothing(config: Config, walked: Reports) -> None:
     (run,) = runs_of(walked["classify"])
-    unread = stages.ingest(config).figures["test"]["refused"]
-    assert unread > 0
-    assert any(line.endswith("\t") for line in run.read_text().splitlines())
-    assert any("could not be read" in note for note in walked["classify"].notes)
+    assert stages.ingest(config).figures["test"]["refused"] == 1
+    assert "unreadable\t" in run.read_text().splitlines()
+    assert walked["classify"].notes == ["1 image could not be read, answered with no concept: unreadable"]
 
 
 def test_thresholds_per_concept_are_at_least_as_good_where_they_were_tuned(

@@ -107,16 +107,18 @@ def fit_classifier(
         cs: inverse strengths to choose from.
         rule: one threshold for all, or one for each concept.
         device: where the model is fitted.
-        advance: told after each strength.
+        advance: told of concepts as they converge, each once for each strength.
     """
     fitted, tuned = data.fitted, data.tuned
     matrix = np.asarray(features.features[tuned.rows])
-    models = regularisation_path(features.features, fitted.labels, cs, rows=fitted.rows, device=device)
+    labels = fitted.labels_by_row(len(features))
+    models = regularisation_path(
+        features.features, labels, cs, rows=fitted.rows, device=device, progress=advance
+    )
     trials = []
     for c, model in zip(cs, models, strict=True):
         cut, score = global_threshold(model.predict_proba(matrix), tuned.labels, tuned.n_truth)
         trials.append((score, c, cut, model))
-        advance(1)
     best, c, cut, model = max(trials, key=lambda trial: trial[0])
     scores = model.predict_proba(matrix)
     thresholds = np.full(len(vocabulary.concepts), cut, np.float32)

@@ -23,6 +23,9 @@ import torch
 from imageclef.concepts.objective import Objective, Position
 
 MEMORY = 10
+HISTORY_BYTES = 512 * 2**20
+"""Concepts advance in windows whose memory of pairs fits into this; their answers do not depend on it."""
+
 FIRST_DAMPING = 0.5
 """The curvature along the first direction is about twice what the constant p says: measured, rare concepts."""
 RECOVERY = 1.05
@@ -30,6 +33,19 @@ LOSS_NOISE = 2e-7
 """A relative rise of the loss that float32 cannot tell from a fall."""
 STALLED = 12
 """Refusals in a row after which float32 has no better point to offer."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a concept leaves.
+
+    Attributes:
+        tolerance: of g' H g / (2 f), the relative gap that a quadratic with the mean curvature would have.
+        max_passes: after which it leaves as it stands.
+    """
+
+    tolerance: float
+    max_passes: int
 
 
 @dataclass
@@ -52,43 +68,50 @@ def minimise(
     start: Position,
     concepts: torch.Tensor,
     ridges: torch.Tensor,
-    tolerance: float,
-    max_passes: int,
+    limits: Limits,
     progress: Callable[[int], None] | None = None,
 ) -> Solution:
-    """Minimise the objective of every concept to a relative gap of about `tolerance`.
+    """Minimise the objective of every concept.
 
     Args:
         objective: evaluates any of the concepts.
-        start: where they stand, (n_concepts, ...).
+        start: where they stand.
         concepts: (n_concepts,) their numbers in the objective.
         ridges: (n_concepts,) float32.
-        tolerance: of g' H g / (2 f), the gap that a quadratic with the mean curvature would have.
-        max_passes: after which the rest leaves as it stands.
+        limits: when a concept leaves.
         progress: called after a pass with the number of concepts that left.
     """
-    end = start.take(torch.arange(len(concepts), device=concepts.device))
-    gaps = torch.zeros_like(start.losses)
-    passes = torch.zeros_like(concepts)
-    moving = torch.arange(len(concepts), device=concepts.device)
-    descent = Descent(objective, end, concepts, ridges)
-    for number in range(max_passes + 1):
-        remaining = descent.gaps()
-        leaving = (remaining <= tolerance) | descent.stalled()
-        if number == max_passes:
-            leaving = torch.ones_like(leaving)
+    everyone = torch.arange(len(concepts), device=concepts.device)
+    solution = Solution(start.take(everyone), torch.zeros_like(start.losses), torch.zeros_like(concepts))
+    window = max(1, HISTORY_BYTES // (8 * MEMORY * len(objective.spectrum)))
+    for part in everyone.split(window):
+        descent = Descent(objective, start.take(part), concepts[part], ridges[part])
+        _finish(descent, part, solution, limits, progress)
+    return solution
+
+
+def _finish(
+    descent: Descent,
+    moving: torch.Tensor,
+    solution: Solution,
+    limits: Limits,
+    progress: Callable[[int], None] | None,
+) -> None:
+    """Advance until every concept has left, and enter each in the solution."""
+    for number in range(limits.max_passes + 1):
+        gaps = descent.gaps()
+        leaving = (gaps <= limits.tolerance) | descent.stalled() | (number == limits.max_passes)
         if bool(leaving.any()):
             left = moving[leaving]
-            end.put(left, descent.position.take(leaving))
-            gaps[left], passes[left] = remaining[leaving], number
+            solution.position.put(left, descent.position.take(leaving))
+            solution.gaps[left], solution.passes[left] = gaps[leaving], number
             if progress is not None:
                 progress(len(left))
             moving = moving[~leaving]
             descent.keep(~leaving)
         if len(moving) == 0:
-            break
+            return
         descent.advance()
-    return Solution(end, gaps, passes)
 
 
 class Descent:
@@ -124,8 +147,9 @@ class Descent:
         taken = still_falls | (trial.losses <= here.losses * (1 + LOSS_NOISE) + 1e-4 * slope)
         change = trial.gradients - here.gradients
         product = (step * change).sum(1)
-        # Rounding can make a tiny pair's product negative; such a pair is kept without weight.
-        self._pairs.append((step, change, torch.where(product > 0, 1 / product, torch.zeros_like(product))))
+        # Rounding can make the product of a tiny pair negative; such a pair is kept without weight.
+        weight = torch.where(product > torch.finfo(product.dtype).tiny, 1 / product, 0.0)
+        self._pairs.append((step, change, weight))
         self._damping = torch.where(taken, (self._damping * RECOVERY).clamp(max=1.0), self._damping / 2)
         self._refusals = torch.where(taken, 0.0, self._refusals + 1)
         here.put(taken, trial.take(taken))

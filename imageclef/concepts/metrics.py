@@ -1,3 +1,7 @@
 """INTERIM (lead): replaced by the room's owner."""
+
 import pandas as pd
-def concept_table(scores,predicted,labels): return pd.DataFrame({"support":labels.toarray().sum(0)})
+
+
+def concept_table(scores, predicted, labels):
+    return pd.DataFrame({"support": labels.toarray().sum(0)})

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from imageclef.concepts.rows import Moments, StandardisedRows
 
+LEAST_MARGIN = -40.0
+"""Below it a sigmoid adds nothing, but its square is a denormal number, on which processors crawl."""
+
 
 @dataclass
 class Position:
@@ -38,9 +41,7 @@ class Position:
 
     def take(self, index: torch.Tensor) -> Position:
         """A copy of the concepts at an index or under a mask."""
-        return Position(
-            self.points[index], self.losses[index], self.gradients[index], self.curvatures[index]
-        )
+        return Position(self.points[index], self.losses[index], self.gradients[index], self.curvatures[index])
 
     def put(self, index: torch.Tensor, other: Position) -> None:
         """Overwrite the concepts at an index."""
@@ -97,7 +98,7 @@ class Objective:
         products = torch.zeros_like(weights)
         margins = torch.empty(self._rows.block_rows, len(points), device=points.device)
         for block in self._rows.blocks():
-            z = torch.addmm(intercepts, block, weights.T, out=margins[: len(block)])
+            z = torch.addmm(intercepts, block, weights.T, out=margins[: len(block)]).clamp_(min=LEAST_MARGIN)
             sums[0] += torch.nn.functional.softplus(z).sum(0)
             p = z.sigmoid_()
             sums[1] += p.sum(0)

@@ -11,10 +11,9 @@ faster; whatever it does not like goes to Pillow, which says why.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -37,16 +36,20 @@ Mode = Literal["rgb", "grey"]
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 """Suffixes of image files, in lower case; they are compared without regard to case."""
 
-MAX_PIXELS = 40_000_000
-"""Most pixels of a picture, looked up in the header. Decoded and converted they take up to 9 bytes each,
-360 MB; with torch loaded (510 MiB) and a second worker at `_LARGE` of it (144 MB) that is below 1 GiB."""
-
-_LARGE = 0.4
-"""Pictures above this part of the limit are decoded one at a time, so that memory does not grow with the
-number of workers."""
+MAX_PIXELS = 24_000_000
+"""Most pixels of a picture (6000x4000, a full camera frame), looked up in its header before it is decoded.
+With conversion they take up to 9 bytes each. The worst files that two workers can meet then take 420 MB, so
+that with torch, OpenCV and pandas loaded (600 MB) a process stays at 1 GiB."""
 
 _COST = {"WEBP": 2.2, "AVIF": 1.8, "JPEG2000": 3.1}
 """Formats whose decoders keep further copies, as measured at 25 megapixels: their limit is as much lower."""
+
+_BASELINE_JPEG_COST = 0.4
+"""These are decoded row by row at the reduced size, so their limit is as much higher."""
+
+_LARGE = 0.25
+"""Pictures above this part of the limit are decoded by one thread, one at a time: neither what they take nor
+what the allocator keeps of it for each thread grows with the number of workers."""
 
 _FORMATS = (
     *("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"),
@@ -76,8 +79,9 @@ _REDUCED = {
     8: (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
 }
 
+_END_OF_JPEG = b"\xff\xd9"
 _IN_MEMORY = 2**24
-_one_large = threading.Lock()
+_one_large = ThreadPoolExecutor(1)
 
 # Pillow warns of large pictures and odd metadata: the first are bounded here, the second do not matter.
 warnings.filterwarnings("ignore", module="PIL")
@@ -128,52 +132,45 @@ def _decode(path: Path, size: int, mode: Mode) -> Decoded:
     # Never by its path: Pillow maps files, and one that is cut short meanwhile would kill the process.
     data = path.read_bytes() if status.st_size <= _IN_MEMORY else b""
     with BytesIO(data) if data else path.open("rb") as file:
-        image: Image.Image = Image.open(file, formats=_formats())
-        with _room_for(image):
-            if _is_plain_jpeg(image, data):
-                pixels = _scaled_jpeg(data, image.size, size, mode, in_color=image.mode == "RGB")
-                if pixels is not None:
-                    return Decoded(_square(pixels, size, mode), *image.size)
-            pixels, width, height = _by_pillow(image, size, mode)
+        image = Image.open(file, formats=_formats())
+        if _is_large(image):
+            return _one_large.submit(_decode_opened, image, data, size, mode).result()
+        return _decode_opened(image, data, size, mode)
+
+
+def _decode_opened(image: Image.Image, data: bytes, size: int, mode: Mode) -> Decoded:
+    width, height = image.size
+    pixels = _plain_jpeg(image, data, size, mode)
+    if pixels is None:
+        pixels, width, height = _by_pillow(image, size, mode)
     return Decoded(_square(pixels, size, mode), width, height)
 
 
-def _is_plain_jpeg(image: Image.Image, data: bytes) -> bool:
-    """Whole (with its end marker), upright, grey or colour: nothing that only Pillow gets right."""
-    return (
-        image.format == "JPEG"
-        and image.mode in ("L", "RGB")
-        and data.endswith(b"\xff\xd9")
-        and _orientation(image) == 1
-    )
+def _plain_jpeg(image: Image.Image, data: bytes, size: int, mode: Mode) -> MatLike | None:
+    """A JPEG that is whole, upright, and grey or in colour: the same pixels as Pillow's, faster.
 
-
-def _scaled_jpeg(
-    data: bytes, shape: tuple[int, int], size: int, mode: Mode, in_color: bool
-) -> MatLike | None:
-    """The same pixels as Pillow's, in four fifths of the time; None where OpenCV sees a fault.
-
-    Args:
-        data: the file.
-        shape: width and height in its header.
-        size: of the target; what comes back is at least twice as large.
-        mode: channels of the target: for grey libjpeg leaves the colours undecoded.
-        in_color: whether the file has colours.
+    None for all others, and where OpenCV sees a fault: what it is, Pillow says.
     """
-    scale = next((s for s in (8, 4, 2) if min(shape) >= 2 * size * s), 1)
+    if image.format != "JPEG" or image.mode not in ("L", "RGB"):
+        return None
+    if not data.endswith(_END_OF_JPEG) or _orientation(image) != 1:
+        return None
+    width, height = image.size
+    scale = next((s for s in (8, 4, 2) if min(width, height) >= 2 * size * s), 1)
     color, grey = _REDUCED[scale]
-    wanted = color if in_color and mode == "rgb" else grey
+    # Asked for grey, libjpeg leaves the colours undecoded.
+    wanted = color if image.mode == "RGB" and mode == "rgb" else grey
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), wanted | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         return None
-    if pixels is None or pixels.shape[1::-1] != (-(-shape[0] // scale), -(-shape[1] // scale)):
+    if pixels is None or pixels.shape[:2] != (-(-height // scale), -(-width // scale)):
         return None
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
 
 
 def _by_pillow(image: Image.Image, size: int, mode: Mode) -> tuple[MatLike, int, int]:
-    """Pixels (h, w) or (h, w, 3), upright and at least of twice the size; the original's size."""
+    """Pixels (h, w) or (h, w, 3), upright, at least twice `size` if the file is; its width and height."""
     width, height = image.size
     scaled = image.draft("RGB" if mode == "rgb" else "L", (2 * size, 2 * size))
     image.load()
@@ -210,15 +207,18 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _room_for(image: Image.Image) -> AbstractContextManager[object]:
-    """Refuse a picture that memory is not kept for; let a large one wait until no other is decoded."""
-    limit = MAX_PIXELS / _COST.get(image.format or "", 1)
+def _is_large(image: Image.Image) -> bool:
+    """Whether a picture is decoded alone; one that memory is not kept for is refused."""
+    cost = _COST.get(image.format or "", 1)
+    if image.format == "JPEG" and "progressive" not in image.info:
+        cost = _BASELINE_JPEG_COST
+    limit = MAX_PIXELS / cost
     pixels = image.width * image.height
     if pixels > limit:
         raise ImageRefused(
             f"{image.width}x{image.height} pixels; at most {limit / 1e6:.0f} million are decoded"
         )
-    return _one_large if pixels > _LARGE * limit else nullcontext()
+    return pixels > _LARGE * limit
 
 
 def _orientation(image: Image.Image) -> int:

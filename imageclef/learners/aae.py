@@ -61,7 +61,15 @@ class AAE(NetworkLearner):
     """Adversarial autoencoder."""
 
     settings_type = AAESettings
-    small: ClassVar[Mapping[str, Any]] = {"width": 32, "latent_dim": 512, "epochs": 30, "batch_size": 64}
+    small: ClassVar[Mapping[str, Any]] = {
+        "width": 32,
+        "latent_dim": 512,
+        "prior": "normal",
+        "epochs": 12,
+        "batch_size": 64,
+        "learning_rate": 4e-4,
+        "regularisation_rate": 4e-5,
+    }
     settings: AAESettings
 
     def __init__(self, settings: AAESettings) -> None:

@@ -93,7 +93,7 @@ class Learner(nn.Module, ABC):
         """Features of a batch, uint8 (n, 3, h, w) to float32 (n, n_features), each row for itself."""
 
     def pooled(self, images: Tensor) -> Tensor | None:
-        """The last levels' activations pooled to 2x2 and joined, float32 (n, m); None where there are none."""
+        """The last levels pooled to 2x2 and joined, float32 (n, m); None where there are none."""
         return None
 
     def pictures(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

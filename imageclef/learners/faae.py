@@ -82,8 +82,10 @@ class FAAE(NetworkLearner):
         "generator_width": 16,
         "critic_width": 16,
         "penalty_every": 4,
-        "epochs": 30,
+        "epochs": 12,
         "batch_size": 64,
+        "learning_rate": 3e-4,
+        "critic_learning_rate": 6e-4,
     }
     settings: FAAESettings
     n_steps: Tensor
@@ -141,7 +143,8 @@ class FAAE(NetworkLearner):
         criticism = on_fake.mean() - on_real.mean() + self.settings.drift * on_real.square().mean()
         every = self.settings.penalty_every
         if int(self.n_steps) % every == 0:
-            criticism = criticism + every * self.settings.gradient_penalty * self._gradient_penalty(real, fake)
+            weight = every * self.settings.gradient_penalty
+            criticism = criticism + weight * self._gradient_penalty(real, fake)
         self.n_steps += 1
         return criticism
 
@@ -155,7 +158,8 @@ class FAAE(NetworkLearner):
         gradients = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
         whole = torch.cat([gradient.to(exact).flatten(1) for gradient in gradients], dim=1)
         norms = (whole.square().sum(1) + 1e-12).sqrt()
-        return (norms - 1).square().mean()
+        penalty: Tensor = (norms - 1).square().mean()
+        return penalty
 
 
 class Generator(nn.Module):

@@ -102,7 +102,7 @@ def _fitted(
     cs = settings.cs if settings.c == "auto" else (settings.c,)
     figures: dict[str, Any] = {}
     with building(path, recipe, figures=figures) as folder:
-        with reporter.progress("fitting", len(cs), "strengths") as advance:
+        with reporter.progress("fitting", len(cs) * len(vocabulary), "concepts") as advance:
             fit = fit_classifier(
                 features, data, vocabulary, cs, settings.rule, str(workspace.device), advance
             )

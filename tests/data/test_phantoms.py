@@ -104,6 +104,11 @@ def test_groups_are_patients_with_one_or_two_images_and_one_anatomy(drawn: Phant
         concepts = {tuple(listed[row["ID"]]) for row in rows if row["group"] == group}
         assert len(concepts) == 1
     assert len({row["modality"] for row in rows}) == 7
+    found = files(drawn.train_images)
+    by_group = {row["group"]: [r["ID"] for r in rows if r["group"] == row["group"]] for row in rows}
+    pairs = [ids for ids in by_group.values() if len(ids) == 2 and all(readable(found[i]) for i in ids)]
+    apart = [np.abs(small(found[one]) - small(found[other])).mean() for one, other in pairs]
+    assert min(apart) > 0.005, "two pictures of one patient are two pictures"
 
 
 def test_concepts_are_cuis_with_names(drawn: PhantomCollection) -> None:

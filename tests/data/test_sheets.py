@@ -68,7 +68,7 @@ def test_every_line_of_a_caption_fits_below_its_tile() -> None:
     bare = Tile(plain(COLOURS[1]))
     pixels = np.asarray(contact_sheet(bare, [tile, bare], 2))
     left, top, width, height = boxes(Image.fromarray(pixels))[COLOURS[0]]
-    # Nothing but the picture and its caption: below it, ink within the tile's width, and white left and right of it.
+    # Below the picture there is ink within its width, and white left and right of that.
     assert (pixels[top + height :, left : left + width] < 150).any()
     below = pixels[top + height :]
     assert (below[:, left - 10 : left - 1] == 255).all()

@@ -135,7 +135,7 @@ def test_one_fold_is_refused() -> None:
 
 def test_a_bulky_group_is_held_out_only_where_the_small_ones_do_not_fill_the_part() -> None:
     ids = [f"i{n}" for n in range(400)]
-    bulky = {image_id: "hospital" for image_id in ids[:50]}
+    bulky = dict.fromkeys(ids[:50], "hospital")
     for seed in range(20):
         held = held_out(ids, bulky, 0.15, seed)
         assert held.sum() == 60

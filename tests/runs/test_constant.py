@@ -35,4 +35,5 @@ def test_the_constant_answer_of_roco_scores_what_it_is_known_to(shared: Path) ->
     answer = constant_answer(read_concept_list(lists / "roco-validation-radiology-2018-style.csv"))
     truth = read_concept_list(lists / "roco-test-radiology-2018-style.csv")
     assert 15 <= len(answer) <= 25
-    assert official_f1(dict.fromkeys(truth, answer), truth, EDITIONS["2018"]) == pytest.approx(0.169, abs=1e-3)
+    score = official_f1(dict.fromkeys(truth, answer), truth, EDITIONS["2018"])
+    assert score == pytest.approx(0.169, abs=1e-3)
