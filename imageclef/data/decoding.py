@@ -182,7 +182,8 @@ def _by_pillow(image: Image.Image, size: int, mode: Mode) -> tuple[MatLike, int,
     if orientation in _SIDEWAYS:
         width, height = height, width
     image = in_eight_bits(image)
-    image = image.reduce((max(1, image.width // (2 * size)), max(1, image.height // (2 * size))))
+    if scaled is None:
+        image = image.reduce((max(1, image.width // (2 * size)), max(1, image.height // (2 * size))))
     return np.asarray(image), width, height
 
 

@@ -50,7 +50,7 @@ def _scaled_to_eight_bits(image: Image.Image) -> Image.Image:
         return Image.new("L", image.size, 255 if high > 0 else 0)
     levels = np.empty((image.height, image.width), np.uint8)
     for left, top, right, bottom in _tiles(image.size):
-        values = (_values(image, (left, top, right, bottom)) - low) * (255 / (high - low))
+        values = (_values(image, (left, top, right, bottom)) - low) * 255 / (high - low)
         levels[top:bottom, left:right] = np.rint(np.nan_to_num(values.clip(0, 255)))
     return Image.fromarray(levels)
 

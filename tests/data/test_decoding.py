@@ -22,6 +22,9 @@ from imageclef.data import decoding
 from imageclef.data.decoding import decode
 from imageclef.errors import ImageRefused
 
+# The module's own filter does not reach here: pytest puts its filters in the place of all others.
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
+
 SIZE = 32
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
@@ -261,11 +264,11 @@ def test_a_damaged_exif_block_is_passed_over(save: Save) -> None:
 @pytest.mark.parametrize(
     ("side", "options"),
     [
-        (20, {}),
-        (100, {"progressive": True}),
-        (400, {"quality": 40}),
-        (1000, {"subsampling": 0}),
-        (3000, {"quality": 50}),
+        (9, {}),
+        (40, {"progressive": True}),
+        (100, {"quality": 40}),
+        (200, {"subsampling": 0}),
+        (900, {"quality": 50}),
     ],
 )
 @pytest.mark.parametrize("colour", [True, False])
@@ -278,13 +281,12 @@ def test_opencv_gives_the_same_pixels_as_pillow(
     mode: decoding.Mode,
 ) -> None:
     picture = smooth(side, side + 7)
-    picture[:: side // 7] = 255
+    picture[:: side // 7 + 1] = 255
     path = save(Image.fromarray(picture if colour else picture[..., 0]), "a.jpg", **options)
-    fast = decode(path, 64, mode)
+    fast = decode(path, 16, mode)
     monkeypatch.setattr(decoding, "_plain_jpeg", lambda *_: None)
-    slow = decode(path, 64, mode)
-    # Above 8 times twice the size Pillow's part ends with a further box average, which rounds once more.
-    np.testing.assert_allclose(fast.pixels, slow.pixels.astype(int), atol=0 if side < 1000 else 1)
+    slow = decode(path, 16, mode)
+    np.testing.assert_array_equal(fast.pixels, slow.pixels)
     assert (fast.width, fast.height) == (slow.width, slow.height) == (side, side + 7)
 
 
@@ -373,7 +375,7 @@ def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_is_refused(save: Save) -> None:
     path = save(Image.fromarray(NOISE), "a.png")
     path.chmod(0)
-    with pytest.raises(ImageRefused, match="^Permission denied$"):
+    with pytest.raises(ImageRefused, match=r"^Permission denied$"):
         decode(path, SIZE, "rgb")
 
 
@@ -383,7 +385,7 @@ def test_a_file_that_may_not_be_read_is_refused(save: Save) -> None:
 def test_what_is_not_an_image_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
-    with pytest.raises(ImageRefused, match="^(not an image of a known format|Truncated File Read)$"):
+    with pytest.raises(ImageRefused, match=r"^(not an image of a known format|Truncated File Read)$"):
         decode(path, SIZE, "rgb")
 
 
@@ -411,15 +413,16 @@ def test_damage_is_read_or_refused_with_one_line(
     path = tmp_path / "a.jpg"
     path.write_bytes(damaged[: int(keep * len(data)) + 1])
     try:
+        reason = ""
         assert decode(path, 8, "rgb").pixels.shape == (8, 8, 3)
     except ImageRefused as refusal:
-        assert str(refusal).isprintable()
-        assert str(refusal)
-        assert str(tmp_path) not in str(refusal)
+        reason = str(refusal) or "\n"
+    assert reason.isprintable()
+    assert str(tmp_path) not in reason
 
 
 READ_ALL = """
-import json, resource, sys, time
+import json, re, sys, time
 from pathlib import Path
 from imageclef.data.decoding import decode
 from imageclef.errors import ImageRefused
@@ -431,7 +434,7 @@ for name in sys.stdin.read().splitlines():
         except ImageRefused as refusal:
             verdict = str(refusal)
     print(json.dumps([name, verdict, time.monotonic() - started]))
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+print(int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
 # Icons hold files of their own, whose size the icon's directory does not tell.
