@@ -197,6 +197,7 @@ def main(
         "seed": seed,
         "images": {"train": len(pipeline.train), TARGET: len(truth)},
         "minutes": round((time.monotonic() - started) / 60, 1),
+        "minutes_of_all_artifacts": round(_seconds_spent(workspace) / 60, 1),
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{_processor()}, {os.cpu_count()} cores",
@@ -208,6 +209,12 @@ def main(
     text = _markdown(rows, list(masks))
     (workspace / "table.md").write_text(text)
     typer.echo(f"\n{text}\n{json.dumps({key: facts[key] for key in facts if key != 'seconds'})}")
+
+
+def _seconds_spent(workspace: Path) -> float:
+    """What every artifact took to make, in this run or in one that was stopped."""
+    manifests = [json.loads(path.read_text()) for path in workspace.glob("**/manifest.json")]
+    return float(sum(manifest["seconds"] for manifest in manifests))
 
 
 def _processor() -> str:

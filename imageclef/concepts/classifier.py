@@ -80,7 +80,7 @@ class Fit:
 
     Attributes:
         classifier: fitted on the one part, tuned on the other.
-        table: per concept, on the held-out part: threshold, support, precision, recall, F1, average precision.
+        table: a row for each concept, on the held-out part: its threshold and the columns of `concept_table`.
         figures: the strength chosen, the scores, the convergence.
     """
 

@@ -35,7 +35,7 @@ class LogisticRegression:
             the mean curvature, g the gradient. It is about the share of the loss that is left to gain.
         max_passes: over the rows, for any concept. What has not converged by then is in the report.
         device: "cpu", "cuda" or any other device of torch.
-        block_rows: rows in memory at a time; by default 2,048 on the CPU and 65,536 on CUDA.
+        block_rows: rows in memory at a time; by default 8,192 on the CPU and 65,536 on CUDA.
 
     Attributes:
         weights: (n_concepts, n_features) float32, for features as they come.

@@ -71,16 +71,17 @@ class Objective:
         self.spectrum = torch.cat([values.clamp(min=0.0).float(), one])
         self.penalised = torch.cat([torch.ones_like(values).float(), 0.0 * one])
         self._prevalences = torch.from_numpy(moments.prevalences).to(device)
-        products = torch.from_numpy(moments.label_products).to(device) @ basis
-        self._linear = torch.cat([products, self._prevalences[:, None]], dim=1).float()
+        # With the basis as it is used, rounded: losses far below their terms feel the difference.
+        products = torch.from_numpy(moments.label_products).to(device) @ self._basis.double()
+        self._linear = torch.cat([products, self._prevalences[:, None]], dim=1)
         self.passes = 0
 
     def start(self) -> Position:
         """Weights 0 and the intercept at the logit of the prevalence: known without reading a row."""
         p = self._prevalences
-        points = torch.zeros_like(self._linear)
+        points = torch.zeros_like(self._linear, dtype=torch.float32)
         points[:, -1] = torch.logit(p).float()
-        gradients = -self._linear
+        gradients = -self._linear.float()
         gradients[:, -1] = 0.0
         losses = -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
         return Position(points, losses, gradients, (p * (1 - p)).float())
@@ -95,7 +96,7 @@ class Objective:
         """
         n, weights, intercepts = len(self._rows), points[:, :-1] @ self._basis.T, points[:, -1]
         sums = torch.zeros(3, len(points), dtype=torch.float64, device=points.device)
-        products = torch.zeros_like(weights)
+        products = torch.zeros_like(weights, dtype=torch.float64)
         margins = torch.empty(self._rows.block_rows, len(points), device=points.device)
         for block in self._rows.blocks():
             z = torch.addmm(intercepts, block, weights.T, out=margins[: len(block)]).clamp_(min=LEAST_MARGIN)
@@ -103,14 +104,14 @@ class Objective:
             p = z.sigmoid_()
             sums[1] += p.sum(0)
             sums[2] += p.square().sum(0)
-            products.addmm_(p.T, block)
+            products += p.T @ block
         self.passes += 1
         softplus, p_mean, p_square = sums / n
         linear = self._linear[concepts]
         shrinkage = ridges[:, None] * self.penalised * points
-        gradients = torch.cat([products / n @ self._basis, p_mean.float()[:, None]], dim=1)
-        losses = softplus + (points * (shrinkage / 2 - linear)).sum(1, dtype=torch.float64)
-        return Position(points, losses, gradients - linear + shrinkage, (p_mean - p_square).float())
+        slopes = torch.cat([(products / n) @ self._basis.double(), p_mean[:, None]], dim=1)
+        losses = softplus + (points * (shrinkage / 2 - linear)).sum(1)
+        return Position(points, losses, (slopes - linear).float() + shrinkage, (p_mean - p_square).float())
 
     def reweigh(self, position: Position, old: torch.Tensor, new: torch.Tensor) -> None:
         """Move a position of all concepts from one ridge to another, without reading a row."""

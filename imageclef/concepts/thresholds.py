@@ -35,7 +35,7 @@ def apply_thresholds(scores: Scores, thresholds: float | NDArray[np.float32]) ->
 
 
 def limit(scores: Scores, predicted: csr_array, most: int) -> csr_array:
-    """Keep at most `most` concepts of an image, those with the highest scores; the lower column among equals."""
+    """Keep the `most` concepts of an image with the highest scores; of equal ones the lower columns."""
     crowded = np.flatnonzero(_row_counts(predicted) > most)
     if not len(crowded):
         return predicted

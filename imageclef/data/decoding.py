@@ -174,8 +174,6 @@ def _by_pillow(image: Image.Image, size: int, mode: Mode) -> tuple[MatLike, int,
     width, height = image.size
     scaled = image.draft("RGB" if mode == "rgb" else "L", (2 * size, 2 * size))
     image.load()
-    if scaled is None:
-        width, height = image.size  # TIFF turns its pictures while it loads them
     orientation = _orientation(image)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])

@@ -81,31 +81,6 @@ def contact_sheet(query: Tile, neighbors: Sequence[Tile], columns: int = 5) -> I
     return sheet
 
 
-def image_grid(
-    images: NDArray[np.uint8], columns: int, pad: int = 2, background: int = 255
-) -> NDArray[np.uint8]:
-    """Lay pictures of one size out in rows, in reading order.
-
-    Args:
-        images: (n, h, w, 3).
-        columns: pictures beside each other; the last row may be shorter.
-        pad: pixels around and between them.
-        background: grey of the padding.
-
-    Returns:
-        (rows * (h + pad) + pad, columns * (w + pad) + pad, 3).
-    """
-    n, height, width, channels = images.shape
-    columns = max(1, min(columns, n))
-    rows = -(-n // columns)
-    shape = (rows * (height + pad) + pad, columns * (width + pad) + pad, channels)
-    grid = np.full(shape, background, dtype=np.uint8)
-    for place, image in enumerate(images):
-        top, left = pad + place // columns * (height + pad), pad + place % columns * (width + pad)
-        grid[top : top + height, left : left + width] = image
-    return grid
-
-
 def _height(tile: Tile, side: int) -> int:
     lines = sum(len(_wrapped(paragraph, side)) for paragraph in tile.caption)
     return side + 6 + lines * _LEADING

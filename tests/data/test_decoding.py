@@ -77,7 +77,7 @@ def test_colours_become_grey_by_luma(save: Save) -> None:
     np.testing.assert_allclose(grey, NOISE @ [0.299, 0.587, 0.114], atol=1)
 
 
-@pytest.mark.parametrize("times", [2, 4, 12])
+@pytest.mark.parametrize("times", [2, 3, 4, 12])
 def test_shrinking_averages_areas(save: Save, times: int) -> None:
     pixels = RNG.integers(0, 256, (SIZE * times, SIZE * times, 3), dtype=np.uint8)
     decoded = decode(save(Image.fromarray(pixels), "a.png"), SIZE, "rgb")
@@ -114,6 +114,7 @@ def test_deep_grey_is_scaled_alike_across_tiles(save: Save) -> None:
     np.testing.assert_allclose(decoded.pixels[0, :, 0], quarters, atol=1)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_floats_that_are_not_finite_leave_the_range_alone(save: Save) -> None:
     values = np.tile(np.linspace(0, 1, SIZE, dtype=np.float32), (SIZE, 1))
     values[0, :3] = np.nan, np.inf, -np.inf
@@ -255,8 +256,16 @@ def test_an_oriented_jpeg_equals_the_upright_one(save: Save, orientation: int, s
     assert (decoded.width, decoded.height) == (side, side * 3 // 2)
 
 
-def test_a_damaged_exif_block_is_passed_over(save: Save) -> None:
-    path = save(Image.fromarray(smooth(40, 40)), "a.jpg", exif=b"Exif\0\0MM\0\x2a\xff\xff\xff\xff\xff")
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"MM\0\x2a\xff\xff\xff\xff\xff",
+        b"no TIFF header",
+        b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x04top\0\0\0\0\0",  # orientation: 'top'
+    ],
+)
+def test_a_damaged_exif_block_is_passed_over(save: Save, block: bytes) -> None:
+    path = save(Image.fromarray(smooth(40, 40)), "a.jpg", exif=b"Exif\0\0" + block)
     assert decode(path, SIZE, "rgb").width == 40
 
 
@@ -304,7 +313,11 @@ def test_real_images_equal_pillows_and_come_near_a_full_decode(
 
 @pytest.mark.parametrize("keep", [0.02, 0.3, 0.9, 0.999])
 @pytest.mark.parametrize("side", [48, 600])
-def test_a_truncated_jpeg_is_refused(save: Save, keep: float, side: int) -> None:
+def test_a_truncated_jpeg_is_refused(
+    save: Save, monkeypatch: pytest.MonkeyPatch, keep: float, side: int
+) -> None:
+    # Some versions of OpenCV fill up what is missing, so it must not be asked.
+    monkeypatch.setattr(decoding.cv2, "imdecode", None)
     noise = RNG.integers(0, 256, (side, side, 3), dtype=np.uint8)
     path = save(Image.fromarray(noise), "a.jpg")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])

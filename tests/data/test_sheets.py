@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
 from imageclef.data import sheets
-from imageclef.data.sheets import Tile, contact_sheet, image_grid, write_contact_sheet
+from imageclef.data.sheets import Tile, contact_sheet, write_contact_sheet
 from imageclef.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -103,21 +103,3 @@ def test_a_sheet_is_written_as_png(tmp_path: Path) -> None:
 
 def test_a_query_without_neighbours_is_still_a_sheet() -> None:
     assert COLOURS[0] in boxes(contact_sheet(Tile(plain(COLOURS[0])), [], 5))
-
-
-def test_a_grid_is_in_reading_order() -> None:
-    images = np.arange(5 * 2 * 3 * 3, dtype=np.uint8).reshape(5, 2, 3, 3)
-    grid = image_grid(images, columns=3, pad=1)
-    assert grid.shape == (2 * 3 + 1, 3 * 4 + 1, 3)
-    for place in range(5):
-        top, left = 1 + place // 3 * 3, 1 + place % 3 * 4
-        np.testing.assert_array_equal(grid[top : top + 2, left : left + 3], images[place])
-    covered = np.zeros(grid.shape[:2], bool)
-    for place in range(5):
-        covered[1 + place // 3 * 3 :, 1 + place % 3 * 4 :][:2, :3] = True
-    assert (grid[~covered] == 255).all()
-
-
-def test_a_grid_is_no_wider_than_its_pictures() -> None:
-    assert image_grid(np.zeros((2, 4, 4, 3), np.uint8), columns=8, pad=0).shape == (4, 8, 3)
-    assert image_grid(np.zeros((0, 4, 4, 3), np.uint8), columns=8, pad=1).shape[2] == 3

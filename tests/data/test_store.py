@@ -68,12 +68,12 @@ def test_files_that_cannot_be_read_are_listed_with_their_reason(collection: Path
     assert ImageStore.open(tmp_path / "store").refused == report.refused
 
 
-def test_what_was_refused_before_is_listed_too(collection: Path, tmp_path: Path) -> None:
-    earlier = Refusal("m", "m, \n/m.png", 'has the same "id"')
+def test_what_was_refused_before_is_listed_by_path_with_the_rest(collection: Path, tmp_path: Path) -> None:
+    earlier = [Refusal("z", 'zzzz, \n"/z.png', 'has the same "id"'), Refusal("m", "m.png", "no, \n")]
     images = [ImageFile("zzz", "zzz.gif"), ImageFile("image00", "image00.png")]
-    report = build_store(collection, images, tmp_path, SIZE, "rgb", refused=[earlier])
-    assert [refusal.image_id for refusal in report.refused] == ["m", "zzz"]
-    assert ImageStore.open(tmp_path).refused[0] == earlier
+    report = build_store(collection, images, tmp_path, SIZE, "rgb", refused=earlier)
+    assert [refusal.image_id for refusal in report.refused] == ["m", "zzz", "z"]
+    assert ImageStore.open(tmp_path).refused == report.refused
 
 
 def test_the_tables_can_be_read_by_others(collection: Path, tmp_path: Path) -> None:
