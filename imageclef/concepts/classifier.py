@@ -111,9 +111,8 @@ def fit_classifier(
     """
     fitted, tuned = data.fitted, data.tuned
     matrix = np.asarray(features.features[tuned.rows])
-    labels = fitted.labels_by_row(len(features))
     models = regularisation_path(
-        features.features, labels, cs, rows=fitted.rows, device=device, progress=advance
+        features.features, fitted.labels, cs, rows=fitted.rows, device=device, progress=advance
     )
     trials = []
     for c, model in zip(cs, models, strict=True):

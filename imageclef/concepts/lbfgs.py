@@ -27,7 +27,7 @@ HISTORY_BYTES = 512 * 2**20
 """Concepts advance in windows whose memory of pairs fits into this; their answers do not depend on it."""
 
 FIRST_DAMPING = 0.5
-"""The curvature along the first direction is about twice what the constant p says: measured, rare concepts."""
+"""The curvature along the first direction was found to be about twice what a constant p says."""
 RECOVERY = 1.05
 LOSS_NOISE = 2e-7
 """A relative rise of the loss that float32 cannot tell from a fall."""
@@ -84,7 +84,8 @@ def minimise(
     everyone = torch.arange(len(concepts), device=concepts.device)
     solution = Solution(start.take(everyone), torch.zeros_like(start.losses), torch.zeros_like(concepts))
     window = max(1, HISTORY_BYTES // (8 * MEMORY * len(objective.spectrum)))
-    for part in everyone.split(window):
+    for first in range(0, len(everyone), window):
+        part = everyone[first : first + window]
         descent = Descent(objective, start.take(part), concepts[part], ridges[part])
         _finish(descent, part, solution, limits, progress)
     return solution

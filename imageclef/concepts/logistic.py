@@ -102,7 +102,8 @@ class LogisticRegression:
         """Log-odds (n_images, n_concepts) of features (n_images, n_features)."""
         if features.shape[1] != self.weights.shape[1]:
             raise DataError(
-                f"features have {features.shape[1]} columns; the classifier was fitted on {self.weights.shape[1]}"
+                f"features have {features.shape[1]} columns; "
+                f"expected {self.weights.shape[1]}, as the classifier was fitted on"
             )
         rows = FeatureRows(features, None, self.device, self.block_rows)
         weights = torch.from_numpy(self.weights).to(rows.device).T

@@ -1,70 +1,97 @@
-"""How well each concept is detected, and all of them together."""
+"""Measures of answers and of scores, beside the official one (`thresholds.mean_image_f1`).
+
+`predicted` and `labels` are sparse bool matrices (n_images, n_concepts), `scores` a dense one of that shape.
+A ratio whose denominator is 0 is 0, as in scikit-learn with `zero_division=0`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from sklearn.metrics import average_precision_score
+from scipy import sparse
 
 
-def concept_table(scores: NDArray[np.float32], predicted: csr_array, labels: csr_array) -> pd.DataFrame:
-    """One row for each concept.
+def micro_f1(predicted: sparse.csr_array, labels: sparse.csr_array) -> float:
+    """The F1 of all (image, concept) pairs together."""
+    support, answered, hits = concept_counts(predicted, labels)
+    return float(_ratio(2 * hits.sum(), support.sum() + answered.sum()))
+
+
+def macro_f1(predicted: sparse.csr_array, labels: sparse.csr_array) -> float:
+    """The mean over the concepts of each one's F1."""
+    support, answered, hits = concept_counts(predicted, labels)
+    return float(np.mean(_ratio(2 * hits, support + answered)))
+
+
+def concept_counts(
+    predicted: sparse.csr_array, labels: sparse.csr_array
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Support, number of answers and number of right answers, (n_concepts,) each."""
+    truth, answers = sparse.csr_array(labels, dtype=bool), sparse.csr_array(predicted, dtype=bool)
+    counts = (np.asarray(matrix.sum(axis=0)) for matrix in (truth, answers, answers.multiply(truth)))
+    support, answered, hits = (count.ravel().astype(np.int64) for count in counts)
+    return support, answered, hits
+
+
+def average_precision(scores: NDArray[np.float32], labels: sparse.csr_array) -> NDArray[np.float64]:
+    """The area under each concept's precision-recall steps, equal scores taken together.
 
     Args:
         scores: (n_images, n_concepts).
-        predicted: (n_images, n_concepts), what is answered is not 0.
-        labels: (n_images, n_concepts), what is true is not 0.
+        labels: (n_images, n_concepts), sparse.
 
     Returns:
-        The columns support, predicted, right, precision, recall, f1 and average_precision. A ratio whose
-        denominator is 0 is 0; the average precision of a concept without a positive is not a number.
+        (n_concepts,); NaN for a concept without a positive.
     """
-    answered, true = predicted.astype(bool), labels.astype(bool)
-    support, given, right = _column_counts(true), _column_counts(answered), _column_counts(answered * true)
+    columns = sparse.csc_array(labels, dtype=bool)
+    result = np.full(scores.shape[1], np.nan)
+    for concept in range(scores.shape[1]):
+        images = columns.indices[columns.indptr[concept] : columns.indptr[concept + 1]]
+        if len(images):
+            truth = np.zeros(len(scores), dtype=bool)
+            truth[images] = True
+            result[concept] = _average_precision(scores[:, concept], truth)
+    return result
+
+
+def _average_precision(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    order = np.argsort(-scores, kind="stable")
+    cuts = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    hits = np.cumsum(truth[order])[cuts]
+    return float(np.sum(np.diff(hits, prepend=0) * hits / (cuts + 1)) / hits[-1])
+
+
+def concept_table(
+    scores: NDArray[np.float32], predicted: sparse.csr_array, labels: sparse.csr_array
+) -> pd.DataFrame:
+    """One line for each concept, in the order of the columns.
+
+    Args:
+        scores: (n_images, n_concepts).
+        predicted: (n_images, n_concepts), sparse.
+        labels: (n_images, n_concepts), sparse.
+
+    Returns:
+        The columns support, predicted, true_positives (numbers of images), precision, recall, f1 and
+        average_precision.
+    """
+    support, answered, hits = concept_counts(predicted, labels)
     return pd.DataFrame(
         {
             "support": support,
-            "predicted": given,
-            "right": right,
-            "precision": _ratio(right, given),
-            "recall": _ratio(right, support),
-            "f1": _ratio(2 * right, given + support),
-            "average_precision": _average_precisions(scores, true),
+            "predicted": answered,
+            "true_positives": hits,
+            "precision": _ratio(hits, answered),
+            "recall": _ratio(hits, support),
+            "f1": _ratio(2 * hits, support + answered),
+            "average_precision": average_precision(scores, labels),
         }
     )
 
 
-def micro_f1(table: pd.DataFrame) -> float:
-    """F1 of all answers of all concepts taken together, from `concept_table`."""
-    given = int(table["predicted"].sum() + table["support"].sum())
-    return float(2 * table["right"].sum() / given) if given else 0.0
-
-
-def macro_f1(table: pd.DataFrame) -> float:
-    """Mean F1 over the concepts that occur, from `concept_table`."""
-    return float(table.loc[table["support"] > 0, "f1"].mean())
-
-
-def mean_average_precision(table: pd.DataFrame) -> float:
-    """Mean average precision over the concepts that occur, from `concept_table`."""
-    return float(table["average_precision"].mean())
-
-
-def _average_precisions(scores: NDArray[np.float32], labels: csr_array) -> NDArray[np.float64]:
-    columns = labels.tocsc()
-    found = np.full(labels.shape[1], np.nan)
-    for concept in np.flatnonzero(np.diff(columns.indptr)):
-        truth = np.zeros(labels.shape[0], dtype=bool)
-        truth[columns.indices[columns.indptr[concept] : columns.indptr[concept + 1]]] = True
-        found[concept] = average_precision_score(truth, scores[:, concept])
-    return found
-
-
-def _column_counts(matrix: csr_array) -> NDArray[np.int64]:
-    return np.asarray((matrix != 0).sum(axis=0)).ravel().astype(np.int64)
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+def _ratio(
+    numerator: NDArray[np.int64] | np.int64, denominator: NDArray[np.int64] | np.int64
+) -> NDArray[np.float64]:
+    """Their quotient, and 0 where the denominator is 0."""
+    return np.divide(numerator, np.maximum(denominator, 1), dtype=np.float64)

@@ -17,7 +17,7 @@ from imageclef.errors import TrainingError
 
 CPU_BLOCK = 8192
 CUDA_BLOCK = 65536
-"""Rows of a block: enough for the products to run at full speed, and 32 MB at 512 columns and 500 concepts."""
+"""Rows of a block: the products run at full speed, and it takes 32 MB for 512 columns and 500 concepts."""
 
 RESIDENT_SHARE = 0.5
 """Of a CUDA device's free memory: standardised rows that fit into it stay there between passes."""

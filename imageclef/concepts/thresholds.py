@@ -1,158 +1,199 @@
-"""From scores to answers, by the measure that counts: the mean over images of 2TP / (answered + true).
+"""Thresholds that maximise the official score: the mean over images of the F1 of two concept sets.
 
-Images whose truth is empty leave the mean, as in the official score of 2018. `n_truth` counts every concept
-that an image has, in and outside the vocabulary: what cannot be answered is still missed. A concept is
-answered where its score is at least its threshold; every threshold here is found exactly, by walking over
-all scores, not over a grid.
+`global_threshold` is exact. Lowering one cut through all scores adds one (image, concept) pair at a time,
+and each pair changes only its image's F1: a sort and a cumulative sum of those changes see every cut.
+`per_concept_thresholds` is coordinate ascent on the same score. With all other concepts' answers held,
+adding one concept to an image changes its F1 by a known amount, so that the best cut of that concept is
+again a sort and a cumulative sum.
+
+Conventions: `scores` (n_images, n_concepts) float32, probabilities or log-odds, not NaN; `labels` the truth
+within the vocabulary, sparse and of the same shape; `n_truth` (n_images,) the truth's concepts inside *and*
+outside the vocabulary. Images without truth leave the mean, as in 2018. An answer is
+`score >= threshold`; answers are sparse bool matrices of the shape of the scores.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy import sparse
 
-Scores = NDArray[np.float32]
-Counts = NDArray[np.int64]
+from imageclef.errors import TrainingError
+
+LEAST_GAIN = 1e-12
+"""Of the mean F1: a smaller one is rounding, and moves no threshold."""
 
 
-def mean_image_f1(predicted: csr_array, labels: csr_array, n_truth: Counts) -> float:
-    """The mean over images with a truth of the F1 of two concept sets.
+def mean_image_f1(predicted: sparse.csr_array, labels: sparse.csr_array, n_truth: NDArray[np.int64]) -> float:
+    """The official score: the mean F1 over the images that have truth; 0 if there is none.
 
     Args:
-        predicted: (n_images, n_concepts), what is answered is not 0.
-        labels: (n_images, n_concepts), what is true is not 0.
-        n_truth: concepts of each image in and outside the vocabulary, (n_images,).
+        predicted: (n_images, n_concepts), sparse.
+        labels: (n_images, n_concepts), sparse.
+        n_truth: (n_images,), concepts of the truth in and outside the vocabulary.
     """
-    counted = n_truth > 0
-    answered, right = _row_counts(predicted), _row_counts(predicted.astype(bool) * labels.astype(bool))
-    return float(np.mean(2 * right[counted] / (answered + n_truth)[counted])) if counted.any() else 0.0
+    answered, truth = sparse.csr_array(predicted, dtype=bool), sparse.csr_array(labels, dtype=bool)
+    hits = np.asarray(answered.multiply(truth).sum(axis=1)).ravel()
+    sizes = np.asarray(n_truth) + np.asarray(answered.sum(axis=1)).ravel()
+    counted = np.asarray(n_truth) > 0
+    return float(np.mean(2.0 * hits[counted] / sizes[counted])) if counted.any() else 0.0
 
 
-def apply_thresholds(scores: Scores, thresholds: float | NDArray[np.float32]) -> csr_array:
-    """Answer every concept whose score reaches its threshold: bool (n_images, n_concepts)."""
-    return csr_array(scores >= np.asarray(thresholds, dtype=scores.dtype))
+def apply_thresholds(
+    scores: NDArray[np.float32], thresholds: float | NDArray[np.float32]
+) -> sparse.csr_array:
+    """The concepts whose score reaches the threshold: one for all, or (n_concepts,)."""
+    return sparse.csr_array(scores >= np.asarray(thresholds, dtype=scores.dtype))
 
 
-def limit(scores: Scores, predicted: csr_array, most: int) -> csr_array:
-    """Keep the `most` concepts of an image with the highest scores; of equal ones the lower columns."""
-    crowded = np.flatnonzero(_row_counts(predicted) > most)
-    if not len(crowded):
-        return predicted
-    kept = predicted.toarray()
-    answered = np.where(kept[crowded], scores[crowded], -np.inf)
-    ranks = np.argsort(-answered, axis=1, kind="stable")
-    rows = kept[crowded]
-    np.put_along_axis(rows, ranks[:, most:], False, axis=1)
-    kept[crowded] = rows
-    return csr_array(kept)
-
-
-def global_threshold(scores: Scores, labels: csr_array, n_truth: Counts) -> tuple[float, float]:
-    """The one threshold with the highest mean F1, and that mean.
-
-    With an image's concepts sorted by falling score, its F1 after k of them is known for every k; the
-    differences, sorted by score over all images and summed up, give the mean at every cut at once.
+def global_threshold(
+    scores: NDArray[np.float32], labels: sparse.csr_array, n_truth: NDArray[np.int64]
+) -> tuple[float, float]:
+    """The one threshold with the best mean per-image F1, of all there are.
 
     Args:
         scores: (n_images, n_concepts).
-        labels: (n_images, n_concepts).
+        labels: (n_images, n_concepts), sparse.
         n_truth: (n_images,).
 
     Returns:
-        The threshold, a score that occurs, or infinity where it is best to answer nothing; and the mean F1.
+        The threshold (the highest of equally good ones) and its mean F1.
+
+    Raises:
+        TrainingError: no image has truth.
     """
-    counted = np.flatnonzero(n_truth > 0)
-    if not len(counted):
-        return float("inf"), 0.0
-    scores = scores[counted]
-    order = np.argsort(-scores, axis=1)
-    right = np.take_along_axis(labels[counted].toarray() != 0, order, axis=1)
-    n_answered = np.arange(1, scores.shape[1] + 1)
-    f1 = 2 * np.cumsum(right, axis=1) / (n_answered + n_truth[counted][:, None])
-    gains = np.diff(f1, axis=1, prepend=0.0).ravel()
-    cuts = np.take_along_axis(scores, order, axis=1).ravel()
-    by_score = np.argsort(-cuts)
-    position, total = _best_prefix(cuts[by_score], gains[by_score])
-    threshold = float(cuts[by_score[position - 1]]) if position else float("inf")
-    return threshold, total / len(counted)
+    scored, truth, sizes = _images_with_truth(scores, labels, n_truth)
+    order = np.argsort(-scored, axis=1, kind="stable")
+    descending = np.take_along_axis(scored, order, axis=1)
+    hits = np.cumsum(np.take_along_axis(truth, order, axis=1), axis=1, dtype=np.float32)
+    f1 = 2.0 * hits / (np.arange(1, scored.shape[1] + 1) + sizes[:, None])
+    steps = np.diff(f1, axis=1, prepend=0.0).ravel()
+    cuts = descending.ravel()
+    falling = np.argsort(-cuts)
+    cuts, total = cuts[falling], np.cumsum(steps[falling])
+    # Equal scores are answered together: only the last of them is a cut.
+    last = np.append(cuts[1:] != cuts[:-1], True)
+    threshold = cuts[last][np.argmax(total[last])]
+    return float(threshold), mean_image_f1(apply_thresholds(scores, threshold), labels, n_truth)
 
 
 def per_concept_thresholds(
-    scores: Scores, labels: csr_array, n_truth: Counts, start: float, sweeps: int = 3
+    scores: NDArray[np.float32],
+    labels: sparse.csr_array,
+    n_truth: NDArray[np.int64],
+    start: float,
+    sweeps: int = 3,
 ) -> NDArray[np.float32]:
-    """A threshold for each concept, by coordinate ascent on the mean F1 from one threshold for all.
+    """A threshold for each concept, by coordinate ascent from one for all.
 
-    With the answers for all other concepts held, the images sorted by the concept's score and the change of
-    each one's F1 if it is answered, the best cut is the best prefix sum: a step is exact and never loses.
+    Each step is exact, so the mean F1 on these images never falls below that of `start`.
 
     Args:
         scores: (n_images, n_concepts).
-        labels: (n_images, n_concepts).
+        labels: (n_images, n_concepts), sparse.
         n_truth: (n_images,).
-        start: the threshold of every concept before the first sweep.
-        sweeps: passes over all concepts; fewer where one changes nothing.
+        start: for every concept, say `global_threshold`.
+        sweeps: the most rounds over all concepts; a round without a change is the last.
 
     Returns:
-        (n_concepts,).
+        (n_concepts,) float32; just above its highest score for a concept best never answered.
+
+    Raises:
+        TrainingError: no image has truth.
     """
-    counted = np.flatnonzero(n_truth > 0)
-    scores, truth = scores[counted], n_truth[counted]
-    true = np.ascontiguousarray(labels[counted].toarray().T != 0)
-    thresholds = np.full(scores.shape[1], start, dtype=np.float32)
-    columns = np.ascontiguousarray(scores.T)
-    order = np.argsort(-columns, axis=1, kind="stable")
-    given = columns >= thresholds[:, None]
-    answered, right = given.sum(0), (given & true).sum(0)
+    scored, truth, sizes = _images_with_truth(scores, labels, n_truth)
+    ascent = _Ascent(scored, truth, sizes, np.float32(start))
     for _ in range(sweeps):
-        changed = False
-        for concept, column in enumerate(columns):
-            answered -= given[concept]
-            right -= given[concept] & true[concept]
-            gains = 2 * (right + true[concept]) / (answered + 1 + truth) - 2 * right / (answered + truth)
-            ranked = order[concept]
-            position, total = _best_prefix(column[ranked], gains[ranked])
-            if total > gains[given[concept]].sum() + 1e-12:
-                changed = True
-                thresholds[concept] = column[ranked[position - 1]] if position else np.inf
-                given[concept] = column >= thresholds[concept]
-            answered += given[concept]
-            right += given[concept] & true[concept]
-        if not changed:
+        moved = [ascent.improve(concept) for concept in range(scores.shape[1])]
+        if not any(moved):
             break
-    return thresholds
+    return ascent.thresholds
 
 
-def expected_f1_top_k(probabilities: Scores) -> csr_array:
-    """The k most likely concepts of each image, k maximising 2 sum p / (k + sum of all p).
+def expected_f1_top_k(probabilities: NDArray[np.float32], expected_outside: float = 0.0) -> sparse.csr_array:
+    """For each image the k most probable concepts, k maximising 2 sum(p of the k) / (k + expected truth).
 
-    The expected F1 to first order, for calibrated and independent concepts: no threshold, nothing to tune.
+    It is the F1's expectation to first order: that of the numerator over that of the denominator. The
+    expected number of true concepts is the sum of the probabilities and `expected_outside`.
 
     Args:
-        probabilities: (n_images, n_concepts).
-
-    Returns:
-        bool (n_images, n_concepts).
+        probabilities: (n_images, n_concepts), calibrated.
+        expected_outside: true concepts outside the vocabulary that an image has on average.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
-    ranked = np.take_along_axis(probabilities, order, axis=1).astype(np.float64)
-    n_answered = np.arange(1, probabilities.shape[1] + 1)
-    expected = 2 * np.cumsum(ranked, axis=1) / (n_answered + ranked.sum(1, keepdims=True))
-    k = expected.argmax(1) + 1
-    answered = np.zeros(probabilities.shape, dtype=bool)
-    np.put_along_axis(answered, order, n_answered <= k[:, None], axis=1)
-    return csr_array(answered)
+    hits = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1, dtype=np.float64)
+    k = np.arange(1, probabilities.shape[1] + 1)
+    best = np.argmax(2 * hits / (k + hits[:, -1:] + expected_outside), axis=1)
+    chosen = np.zeros(probabilities.shape, dtype=bool)
+    np.put_along_axis(chosen, order, np.arange(len(k)) <= best[:, None], axis=1)
+    return sparse.csr_array(chosen)
 
 
-def _best_prefix(falling: Scores, gains: NDArray[np.float64]) -> tuple[int, float]:
-    """The length of the prefix with the largest sum of gains, and the sum; equal scores are never parted."""
-    sums = np.cumsum(gains)
-    ends = np.append(falling[1:] < falling[:-1], True)
-    sums = np.where(ends, sums, -np.inf)
-    best = int(sums.argmax()) if len(sums) else 0
-    return (best + 1, float(sums[best])) if len(sums) and sums[best] > 0 else (0, 0.0)
+def limit(scores: NDArray[np.float32], predicted: sparse.csr_array, max_concepts: int) -> sparse.csr_array:
+    """Drop the least certain concepts of the images that have more than an edition allows.
+
+    Args:
+        scores: (n_images, n_concepts); of equal scores the more frequent concept, the earlier column, stays.
+        predicted: (n_images, n_concepts), sparse.
+        max_concepts: for one image.
+    """
+    answered = sparse.csr_array(predicted, dtype=bool, copy=True)
+    answered.eliminate_zeros()
+    answered.sort_indices()
+    for image in np.flatnonzero(np.diff(answered.indptr) > max_concepts):
+        entries = slice(answered.indptr[image], answered.indptr[image + 1])
+        order = np.argsort(-scores[image, answered.indices[entries]], kind="stable")
+        answered.data[entries][order[max_concepts:]] = False
+    answered.eliminate_zeros()
+    return answered
 
 
-def _row_counts(matrix: csr_array) -> Counts:
-    """Entries of each row that are not 0, (n_rows,)."""
-    return np.asarray((matrix != 0).sum(axis=1)).ravel().astype(np.int64)
+class _Ascent:
+    """Thresholds, and the answers they give: `hits` right ones and `size` = answered + true, by image."""
+
+    def __init__(
+        self,
+        scores: NDArray[np.float32],
+        truth: NDArray[np.bool_],
+        sizes: NDArray[np.int64],
+        start: np.float32,
+    ) -> None:
+        self.thresholds = np.full(scores.shape[1], start, dtype=np.float32)
+        self._order = np.argsort(-scores, axis=0, kind="stable").T
+        self._scores = np.take_along_axis(scores.T, self._order, axis=1)
+        self._truth = np.take_along_axis(truth.T, self._order, axis=1)
+        answered = scores >= start
+        self._hits = (answered & truth).sum(axis=1).astype(np.float64)
+        self._size = sizes + answered.sum(axis=1).astype(np.float64)
+        self._least_gain = LEAST_GAIN * len(scores)
+
+    def improve(self, concept: int) -> bool:
+        """Set one concept's threshold to the best cut, the others held; False if none is better."""
+        images, cuts, truth = self._order[concept], self._scores[concept], self._truth[concept]
+        before = int(np.searchsorted(-cuts, -self.thresholds[concept], side="right"))
+        hits, size = self._hits[images], self._size[images]
+        hits[:before] -= truth[:before]
+        size[:before] -= 1
+        gains = 2 * (hits + truth) / (size + 1) - 2 * hits / size
+        total = np.concatenate([[0.0], np.cumsum(gains)])
+        # A cut between equal scores cannot be made.
+        total[1:-1][cuts[1:] == cuts[:-1]] = -np.inf
+        best = int(np.argmax(total))
+        if total[best] <= total[before] + self._least_gain:
+            return False
+        self.thresholds[concept] = cuts[best - 1] if best else np.nextafter(cuts[0], np.float32(np.inf))
+        now = np.arange(len(images)) < best
+        self._hits[images] = hits + (now & truth)
+        self._size[images] = size + now
+        return True
+
+
+def _images_with_truth(
+    scores: NDArray[np.float32], labels: sparse.csr_array, n_truth: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+    """Scores, truth (dense, a quarter of the scores' size) and its sizes, of the images that count."""
+    counted = np.flatnonzero(np.asarray(n_truth) > 0)
+    if len(counted) == 0:
+        raise TrainingError("thresholds: no image has a true concept; expected some to tune on")
+    truth = labels[counted].toarray().astype(bool)
+    return scores[counted], truth, np.asarray(n_truth)[counted]

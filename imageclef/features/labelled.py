@@ -35,12 +35,6 @@ class Labelled:
         """The part that thresholds, k and the strength of the penalty are tuned on."""
         return self._part(self.held)
 
-    def labels_by_row(self, n_rows: int) -> csr_array:
-        """The labels in the rows of the feature set, (n_rows, n_concepts); the others are empty."""
-        n = len(self.rows)
-        place = csr_array((np.ones(n, np.uint8), (self.rows, np.arange(n))), shape=(n_rows, n))
-        return csr_array(place @ self.labels)
-
     def _part(self, mask: NDArray[np.bool_]) -> Labelled:
         chosen = np.flatnonzero(mask)
         return Labelled(self.rows[chosen], self.held[chosen], self.labels[chosen], self.n_truth[chosen])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
-from scipy.sparse import csr_array
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from scipy import sparse
 
 from imageclef.concepts.thresholds import (
     apply_thresholds,
@@ -15,105 +16,134 @@ from imageclef.concepts.thresholds import (
     mean_image_f1,
     per_concept_thresholds,
 )
+from imageclef.errors import TrainingError
 
-Case = tuple[np.ndarray, np.ndarray, np.ndarray]
+Scored = tuple[NDArray[np.float32], sparse.csr_array, NDArray[np.int64]]
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Scores with many ties, labels, and truths that may go beyond the vocabulary or be empty."""
-    shape = (draw(st.integers(1, 7)), draw(st.integers(1, 5)))
-    grades = draw(arrays.arrays(np.int64, shape, elements=st.integers(0, 6)))
-    labels = draw(arrays.arrays(bool, shape))
-    beyond = draw(arrays.arrays(np.int64, shape[0], elements=st.integers(0, 2)))
-    return (grades / 6).astype(np.float32), labels, labels.sum(1) + beyond
+def scored_images(draw: st.DrawFn) -> Scored:
+    """Few distinct scores, so that ties within and between images and concepts are common."""
+    shape = draw(st.tuples(st.integers(1, 7), st.integers(1, 5)))
+    levels = draw(st.sampled_from([2, 5, 1000]))
+    scores = draw(hnp.arrays(np.int64, shape, elements=st.integers(0, levels))) / np.float32(levels)
+    truth = draw(hnp.arrays(np.bool_, shape))
+    outside = draw(hnp.arrays(np.int64, shape[0], elements=st.integers(0, 2)))
+    return scores.astype(np.float32), sparse.csr_array(truth), truth.sum(1) + outside
 
 
-def slow_f1(predicted: np.ndarray, labels: np.ndarray, n_truth: np.ndarray) -> float:
-    scores = []
-    for answer, truth, n in zip(predicted, labels, n_truth, strict=True):
-        if n == 0:
-            continue
-        right = sum(bool(a and t) for a, t in zip(answer, truth, strict=True))
-        scores.append(2 * right / (sum(map(bool, answer)) + n))
-    return sum(scores) / len(scores) if scores else 0.0
+def slow_f1(answers: NDArray[np.bool_], labels: sparse.csr_array, n_truth: NDArray[np.int64]) -> float:
+    """The official score of sets, image by image; -1 where no image counts."""
+    truth = labels.toarray()
+    values = []
+    for answered, true, size in zip(answers, truth, n_truth, strict=True):
+        if size:
+            a, t = set(np.flatnonzero(answered)), set(np.flatnonzero(true))
+            values.append(2 * len(a & t) / (len(a) + size))
+    return float(np.mean(values)) if values else -1.0
 
 
-def best_cut_by_force(scores: np.ndarray, labels: np.ndarray, n_truth: np.ndarray) -> float:
-    cuts = [*np.unique(scores), np.inf]
-    return max(slow_f1(scores >= cut, labels, n_truth) for cut in cuts)
+def cuts_of(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.append(np.unique(scores), np.nextafter(scores.max(), np.float32(np.inf)))
 
 
-@given(cases())
-def test_the_mean_equals_a_loop(case: Case) -> None:
-    scores, labels, n_truth = case
-    predicted = scores > 0.5
-    found = mean_image_f1(csr_array(predicted), csr_array(labels), n_truth)
-    assert found == pytest.approx(slow_f1(predicted, labels, n_truth), abs=1e-12)
+@given(scored_images())
+def test_mean_image_f1_is_the_slow_one(data: Scored) -> None:
+    scores, labels, n_truth = data
+    answers = scores >= 0.5
+    expected = max(slow_f1(answers, labels, n_truth), 0.0)
+    assert mean_image_f1(sparse.csr_array(answers), labels, n_truth) == pytest.approx(expected, abs=1e-12)
 
 
-@given(cases())
-def test_the_global_threshold_equals_brute_force_over_all_cuts(case: Case) -> None:
-    scores, labels, n_truth = case
-    threshold, score = global_threshold(scores, csr_array(labels), n_truth)
-    assert score == pytest.approx(best_cut_by_force(scores, labels, n_truth), abs=1e-12)
-    assert score == pytest.approx(slow_f1(scores >= np.float32(threshold), labels, n_truth), abs=1e-12)
+@settings(max_examples=300)
+@given(scored_images())
+def test_global_threshold_is_brute_force(data: Scored) -> None:
+    scores, labels, n_truth = data
+    if not n_truth.any():
+        with pytest.raises(TrainingError, match="no image has a true concept"):
+            global_threshold(scores, labels, n_truth)
+        return
+    threshold, score = global_threshold(scores, labels, n_truth)
+    assert score == pytest.approx(
+        max(slow_f1(scores >= t, labels, n_truth) for t in cuts_of(scores)), abs=1e-12
+    )
+    assert slow_f1(scores >= np.float32(threshold), labels, n_truth) == pytest.approx(score, abs=1e-12)
 
 
-@given(cases())
-@settings(deadline=None)
-def test_coordinate_ascent_never_loses_and_ends_where_no_single_threshold_gains(case: Case) -> None:
-    scores, labels, n_truth = case
-    start, before = global_threshold(scores, csr_array(labels), n_truth)
-    thresholds = per_concept_thresholds(scores, csr_array(labels), n_truth, start, sweeps=50)
-    after = slow_f1(scores >= thresholds, labels, n_truth)
-    assert after >= before - 1e-12
-    for concept in range(scores.shape[1]):
-        for cut in [*np.unique(scores[:, concept]), np.inf]:
-            other = thresholds.copy()
-            other[concept] = cut
-            assert slow_f1(scores >= other, labels, n_truth) <= after + 1e-9
+def slow_ascent(data: Scored, start: float, sweeps: int) -> NDArray[np.float32]:
+    """Every cut of every concept tried in turn, the whole score computed anew each time."""
+    scores, labels, n_truth = data
+    thresholds = np.full(scores.shape[1], start, np.float32)
+    for _ in range(sweeps):
+        for concept in range(scores.shape[1]):
+            counted = scores[n_truth > 0, concept]
+            best = slow_f1(scores >= thresholds, labels, n_truth)
+            for cut in cuts_of(counted)[::-1]:
+                trial = thresholds.copy()
+                trial[concept] = cut
+                score = slow_f1(scores >= trial, labels, n_truth)
+                if score > best + 1e-12:
+                    best, thresholds = score, trial
+    return thresholds
 
 
-def test_coordinate_ascent_gains_where_concepts_differ() -> None:
-    scores = np.array([[0.9, 0.2], [0.8, 0.3], [0.7, 0.1], [0.6, 0.4]], np.float32)
-    labels = np.array([[1, 0], [1, 1], [1, 0], [0, 1]], bool)
-    n_truth = labels.sum(1)
-    start, before = global_threshold(scores, csr_array(labels), n_truth)
-    thresholds = per_concept_thresholds(scores, csr_array(labels), n_truth, start)
-    assert slow_f1(scores >= thresholds, labels, n_truth) == 1.0 > before
+@settings(max_examples=200, deadline=None)
+@given(scored_images(), st.integers(1, 3))
+def test_coordinate_ascent_is_the_slow_one(data: Scored, sweeps: int) -> None:
+    scores, labels, n_truth = data
+    if not n_truth.any():
+        return
+    start, before = global_threshold(scores, labels, n_truth)
+    fast = per_concept_thresholds(scores, labels, n_truth, start, sweeps)
+    counted = n_truth > 0
+    reached = slow_f1(scores >= fast, labels, n_truth)
+    slow = slow_ascent(data, start, sweeps)
+    assert np.array_equal((scores >= fast)[counted], (scores >= slow)[counted])
+    assert reached >= before - 1e-12
 
 
-@given(cases())
-def test_expected_f1_takes_the_best_k_of_each_image(case: Case) -> None:
-    probabilities, _, _ = case
-    answered = expected_f1_top_k(probabilities).toarray()
-    for row, kept in zip(probabilities.astype(float), answered, strict=True):
-        ranked = np.sort(row)[::-1]
-        values = [2 * ranked[:k].sum() / (k + row.sum()) for k in range(1, len(row) + 1)]
-        assert 2 * row[kept].sum() / (kept.sum() + row.sum()) == pytest.approx(max(values), abs=1e-9)
+def test_a_concept_that_only_harms_is_never_answered() -> None:
+    scores = np.array([[0.9, 0.8], [0.8, 0.9], [0.7, 0.9]], np.float32)
+    labels = sparse.csr_array(np.array([[1, 0], [1, 0], [1, 0]], bool))
+    thresholds = per_concept_thresholds(scores, labels, np.array([1, 1, 1]), start=0.5)
+    assert (scores >= thresholds).tolist() == [[True, False]] * 3
+    assert thresholds[1] > np.float32(0.9)
 
 
-@given(cases(), st.integers(1, 4))
-def test_the_limit_keeps_the_most_certain(case: Case, most: int) -> None:
-    scores, _, _ = case
-    predicted = apply_thresholds(scores, 0.3)
-    kept = limit(scores, predicted, most).toarray()
-    for row, before, after in zip(scores, predicted.toarray(), kept, strict=True):
-        assert after.sum() == min(before.sum(), most)
-        assert not (after & ~before).any()
-        dropped = before & ~after
-        if dropped.any():
-            assert row[dropped].max() <= row[after].min()
+def test_log_odds_and_infinite_scores_are_cut_as_well() -> None:
+    scores = np.array([[-np.inf, 3.0], [np.inf, -2.0]], np.float32)
+    labels = sparse.csr_array(np.array([[0, 1], [1, 0]], bool))
+    assert global_threshold(scores, labels, np.array([1, 1])) == (3.0, 1.0)
 
 
-def test_thresholds_apply_to_columns() -> None:
-    scores = np.array([[0.5, 0.5], [0.4, 0.9]], np.float32)
-    found = apply_thresholds(scores, np.array([0.5, 0.6], np.float32)).toarray()
-    assert found.tolist() == [[True, False], [False, True]]
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 5), st.integers(1, 6)), elements=st.floats(0, 1, width=32)
+    )
+)
+def test_expected_f1_takes_the_best_k_of_each_image(probabilities: NDArray[np.float32]) -> None:
+    chosen = expected_f1_top_k(probabilities, expected_outside=0.5).toarray()
+    for p, answer in zip(probabilities.astype(float), chosen, strict=True):
+        falling = np.sort(p)[::-1]
+        values = [2 * falling[:k].sum() / (k + p.sum() + 0.5) for k in range(1, len(p) + 1)]
+        assert 2 * p[answer].sum() / (answer.sum() + p.sum() + 0.5) == pytest.approx(max(values), abs=1e-9)
+        assert answer.any()
 
 
-def test_without_truth_nothing_is_answered() -> None:
-    scores, labels = np.ones((3, 2), np.float32), csr_array((3, 2), dtype=bool)
-    assert global_threshold(scores, labels, np.zeros(3, np.int64)) == (float("inf"), 0.0)
-    assert mean_image_f1(csr_array(scores > 0), labels, np.zeros(3, np.int64)) == 0.0
+def test_apply_thresholds_takes_one_or_one_for_each() -> None:
+    scores = np.array([[0.2, 0.5], [0.5, 0.4]], np.float32)
+    assert apply_thresholds(scores, 0.5).toarray().tolist() == [[False, True], [True, False]]
+    each = apply_thresholds(scores, np.array([0.2, 0.45], np.float32))
+    assert each.toarray().tolist() == [[True, True], [True, False]]
+    threshold = float(np.float32(0.2))
+    assert apply_thresholds(scores, threshold).nnz == 4
+
+
+@given(scored_images(), st.integers(0, 5))
+def test_limit_drops_the_least_certain(data: Scored, most: int) -> None:
+    scores, predicted, _ = data
+    before, kept = predicted.toarray(), limit(scores, predicted, most).toarray()
+    for s, b, k in zip(scores, before, kept, strict=True):
+        columns = sorted(np.flatnonzero(b), key=lambda concept: (-s[concept], concept))
+        assert sorted(columns[:most]) == np.flatnonzero(k).tolist()
+    assert np.array_equal(predicted.toarray(), before)

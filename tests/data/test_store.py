@@ -10,11 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from imageclef.data import bulk_decoding
 from imageclef.data.collection import ImageFile, Refusal, find_images
-from imageclef.data.decoding import Decoded, Mode, decode
+from imageclef.data.decoding import Mode, decode
 from imageclef.data.store import ImageStore, StoreReport, build_store
-from imageclef.errors import ArtifactError, DataError, ImageRefused
+from imageclef.errors import ArtifactError, DataError
 
 SIZE = 8
 FILES = ("images.npy", "ids.txt", "images.csv", "refused.csv")
@@ -123,27 +122,6 @@ def test_no_readable_image_is_an_error(collection: Path, tmp_path: Path) -> None
         build_store(collection, images, tmp_path, SIZE, "rgb")
     with pytest.raises(DataError, match=r"collection: none of 0 images can be read$"):
         build_store(collection, [], tmp_path, SIZE, "rgb")
-
-
-def test_decoding_runs_only_a_bounded_way_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Path] = []
-    first = threading.Event()
-
-    def slow_first(path: Path, size: int, mode: Mode) -> Decoded:
-        started.append(path)
-        if path.name == "0" and not first.wait(10):
-            raise ImageRefused("the first was never let go")
-        return Decoded(np.zeros((size, size, 3), np.uint8), 1, 1)
-
-    monkeypatch.setattr(bulk_decoding, "decode", slow_first)
-    images = [ImageFile(str(i), str(i)) for i in range(5000)]
-    threading.Timer(0.3, first.set).start()
-    chunks = bulk_decoding.decode_all(Path(), images, 64, "rgb", 2)
-    chunk = next(chunks)
-    ahead = len(started)
-    assert chunk.originals[0] == ("0", "0", 1, 1)
-    assert ahead <= 2 * 4 * 32
-    assert sum(len(chunk.originals) for chunk in chunks) == 5000 - len(chunk.originals)
 
 
 def test_an_error_of_the_reader_stops_the_threads(collection: Path, tmp_path: Path) -> None:

@@ -14,9 +14,3 @@ def test_the_two_parts_are_the_whole_and_share_nothing() -> None:
     assert data.tuned.n_truth.tolist() == [1, 4]
     assert data.tuned.labels.toarray().tolist() == [[0, 1, 0], [0, 0, 0]]
     assert data.fitted.labels.toarray().tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
-
-
-def test_labels_find_their_rows() -> None:
-    labels = csr_array(np.eye(3, dtype=np.uint8))
-    data = Labelled(np.array([4, 0, 2]), np.zeros(3, bool), labels, np.ones(3, np.int64))
-    assert data.labels_by_row(5).toarray().tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]]
