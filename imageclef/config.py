@@ -73,7 +73,7 @@ class ClassifySettings(Settings):
 
     Attributes:
         top: number of concepts, by falling frequency in the training collection.
-        offset: rank of the first of them.
+        offset: rank of the first of them; a window beyond the first is tuned as one to be joined with others.
         c: inverse strength of the L2 penalty, as in scikit-learn; "auto" takes the best of `cs` on the
             held-out part.
         rule: one threshold for all concepts, or one for each by coordinate ascent.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from imageclef.concepts.logistic import LogisticRegression, regularisation_path
 from imageclef.concepts.metrics import concept_table
@@ -21,6 +22,7 @@ from imageclef.concepts.thresholds import (
     mean_image_f1,
     per_concept_thresholds,
 )
+from imageclef.concepts.windows import with_the_rest_right
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
@@ -95,6 +97,7 @@ def fit_classifier(
     vocabulary: Vocabulary,
     cs: Sequence[float],
     rule: Literal["global", "per-concept"],
+    joined: bool,
     device: str,
     advance: Advance,
 ) -> Fit:
@@ -106,6 +109,7 @@ def fit_classifier(
         vocabulary: the concepts of `data.labels`.
         cs: inverse strengths to choose from.
         rule: one threshold for all, or one for each concept.
+        joined: whether the answers are one window of several, and tuned as such.
         device: where the model is fitted.
         advance: told of concepts as they converge, each once for each strength.
     """
@@ -114,15 +118,20 @@ def fit_classifier(
     models = regularisation_path(
         features.features, fitted.labels, cs, rows=fitted.rows, device=device, progress=advance
     )
+
+    def seen(model: LogisticRegression) -> tuple[NDArray[np.float32], csr_array]:
+        scores = model.predict_proba(matrix)
+        return with_the_rest_right(scores, tuned.labels, tuned.n_truth) if joined else (scores, tuned.labels)
+
     trials = []
     for c, model in zip(cs, models, strict=True):
-        cut, score = global_threshold(model.predict_proba(matrix), tuned.labels, tuned.n_truth)
+        cut, score = global_threshold(*seen(model), tuned.n_truth)
         trials.append((score, c, cut, model))
     best, c, cut, model = max(trials, key=lambda trial: trial[0])
     scores = model.predict_proba(matrix)
     thresholds = np.full(len(vocabulary.concepts), cut, np.float32)
     if rule == "per-concept":
-        thresholds = per_concept_thresholds(scores, tuned.labels, tuned.n_truth, cut)
+        thresholds = per_concept_thresholds(*seen(model), tuned.n_truth, cut)[: len(thresholds)]
     predicted = apply_thresholds(scores, thresholds)
     table = concept_table(scores, predicted, tuned.labels)
     table.insert(0, "concept", list(vocabulary.concepts))
@@ -134,7 +143,7 @@ def fit_classifier(
         "c": c,
         "score_by_c": {str(trial[1]): trial[0] for trial in trials},
         "rule": rule,
-        "threshold": float(cut),
+        "threshold": float(cut) if np.isfinite(cut) else None,
         "not_converged": int((~model.report.converged).sum()),
         "score_global": best,
         "score": mean_image_f1(predicted, tuned.labels, tuned.n_truth),

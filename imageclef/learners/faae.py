@@ -140,7 +140,7 @@ class FAAE(NetworkLearner):
 
     def _criticism(self, real: Levels, fake: Levels) -> Tensor:
         on_real, on_fake = self.critic(real).float(), self.critic(fake).float()
-        criticism = on_fake.mean() - on_real.mean() + self.settings.drift * on_real.square().mean()
+        criticism: Tensor = on_fake.mean() - on_real.mean() + self.settings.drift * on_real.square().mean()
         every = self.settings.penalty_every
         if int(self.n_steps) % every == 0:
             weight = every * self.settings.gradient_penalty

@@ -104,7 +104,14 @@ def _fitted(
     with building(path, recipe, figures=figures) as folder:
         with reporter.progress("fitting", len(cs) * len(vocabulary), "concepts") as advance:
             fit = fit_classifier(
-                features, data, vocabulary, cs, settings.rule, str(workspace.device), advance
+                features,
+                data,
+                vocabulary,
+                cs,
+                settings.rule,
+                settings.offset > 0,
+                str(workspace.device),
+                advance,
             )
         figures |= fit.figures
         figures["score_constant"] = _constant_score(workspace, train, features, data)
