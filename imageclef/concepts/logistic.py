@@ -50,7 +50,7 @@ class LogisticRegression:
     def __init__(
         self,
         c: float | NDArray[np.float64] = 1.0,
-        tolerance: float = 1e-6,
+        tolerance: float = 1e-7,
         max_passes: int = 300,
         device: str = "cpu",
         block_rows: int | None = None,
@@ -141,7 +141,7 @@ def regularisation_path(
     labels: sparse.csr_array,
     cs: Sequence[float],
     rows: NDArray[np.int64] | None = None,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-7,
     max_passes: int = 300,
     device: str = "cpu",
     block_rows: int | None = None,

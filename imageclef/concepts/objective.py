@@ -64,9 +64,10 @@ class Objective:
         self._rows = rows
         device = rows.device
         self._scale = moments.scale
-        self._mean = moments.mean
+        self._centre = moments.centre
         values, basis = torch.linalg.eigh(torch.from_numpy(moments.correlation).to(device))
         self._basis = basis.float()
+        self._offset = torch.from_numpy(moments.offset).to(device) @ self._basis.double()
         one = torch.ones(1, device=device)
         self.spectrum = torch.cat([values.clamp(min=0.0).float(), one])
         self.penalised = torch.cat([torch.ones_like(values).float(), 0.0 * one])
@@ -81,10 +82,9 @@ class Objective:
         p = self._prevalences
         points = torch.zeros_like(self._linear, dtype=torch.float32)
         points[:, -1] = torch.logit(p).float()
-        gradients = -self._linear.float()
-        gradients[:, -1] = 0.0
+        slopes = torch.cat([p[:, None] * self._offset, p[:, None]], dim=1)
         losses = -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
-        return Position(points, losses, gradients, (p * (1 - p)).float())
+        return Position(points, losses, (slopes - self._linear).float(), (p * (1 - p)).float())
 
     def evaluate(self, points: torch.Tensor, concepts: torch.Tensor, ridges: torch.Tensor) -> Position:
         """One fused pass over the rows.
@@ -122,7 +122,7 @@ class Objective:
     def fold(self, points: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Weights (n_concepts, n_features) and intercepts (n_concepts,) for rows as they come."""
         weights = (points[:, :-1].double() @ self._basis.double().T).cpu().numpy() / self._scale
-        intercepts = points[:, -1].double().cpu().numpy() - weights @ self._mean
+        intercepts = points[:, -1].double().cpu().numpy() - weights @ self._centre
         return weights.astype(np.float32), intercepts
 
     def unfold(self, weights: NDArray[np.float32], intercepts: NDArray[np.float64]) -> torch.Tensor:
@@ -130,5 +130,5 @@ class Objective:
         scale = np.where(np.isfinite(self._scale), self._scale, 0.0)
         device = self._basis.device
         standardised = torch.from_numpy(weights * scale).to(device) @ self._basis.double()
-        shifted = torch.from_numpy(intercepts + weights @ self._mean).to(device)
+        shifted = torch.from_numpy(intercepts + weights @ self._centre).to(device)
         return torch.cat([standardised, shifted[:, None]], dim=1).float()

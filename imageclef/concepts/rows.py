@@ -66,19 +66,23 @@ class FeatureRows:
 
 @dataclass(frozen=True)
 class Moments:
-    """What one pass over n rows X and their labels Y takes down; "standardised" is (x - mean) / scale.
+    """What one pass over n rows X and their labels Y takes down; "standardised" is (x - centre) / scale.
+
+    Centre and scale are numbers of float32, so that passes in float32 standardise by exactly these.
 
     Attributes:
-        mean: (n_features,) float64.
+        centre: (n_features,) float64, the mean to the precision of float32.
         scale: (n_features,) float64, the standard deviation; infinite for a constant column, whose
             standardised value is then 0 everywhere.
+        offset: (n_features,) float64, the mean of the standardised rows: what rounding the centre left.
         correlation: (n_features, n_features) float64, X'X / n of the standardised rows.
         label_products: (n_concepts, n_features) float64, Y'X / n of the standardised rows.
         prevalences: (n_concepts,) float64, the share of the rows that have the concept.
     """
 
-    mean: NDArray[np.float64]
+    centre: NDArray[np.float64]
     scale: NDArray[np.float64]
+    offset: NDArray[np.float64]
     correlation: NDArray[np.float64]
     label_products: NDArray[np.float64]
     prevalences: NDArray[np.float64]
@@ -111,28 +115,31 @@ def take_moments(rows: FeatureRows, labels: sparse.csr_array) -> Moments:
         total += sums
         products += block.T @ block
         label_sums += labels[where].astype(np.float64).T @ block.double().cpu().numpy()
-    shift = (total / n).cpu().numpy()
-    mean = pivot.cpu().numpy().astype(np.float64) + shift
+    base, shift = pivot.cpu().numpy().astype(np.float64), (total / n).cpu().numpy()
+    centre = (base + shift).astype(np.float32).astype(np.float64)
     covariance = products.cpu().numpy() / n - np.outer(shift, shift)
-    scale = _scale(covariance, mean)
+    scale = _scale(covariance, centre)
     prevalences = np.asarray(labels.sum(axis=0), dtype=np.float64).ravel() / n
     return Moments(
-        mean=mean,
+        centre=centre,
         scale=scale,
+        offset=(base + shift - centre) / scale,
         correlation=covariance / scale[:, None] / scale[None, :],
-        label_products=(label_sums / n - np.outer(prevalences, shift)) / scale,
+        label_products=(label_sums / n - np.outer(prevalences, centre - base)) / scale,
         prevalences=prevalences,
     )
 
 
-def _scale(covariance: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+def _scale(covariance: NDArray[np.float64], centre: NDArray[np.float64]) -> NDArray[np.float64]:
     variances = np.diag(covariance)
     if not np.isfinite(variances).all():
         column = int(np.flatnonzero(~np.isfinite(variances))[0])
         raise TrainingError(f"features: the squares of column {column} overflow; expected values below 1e18")
     deviations = np.sqrt(np.maximum(variances, 0.0))
-    # Spread below the resolution of float32 at the mean is rounding and carries no information.
-    return np.where(deviations > np.finfo(np.float32).eps * np.abs(mean), deviations, np.inf)
+    # Spread below the resolution of float32 at the centre is rounding and carries no information.
+    varies = deviations > np.finfo(np.float32).eps * np.abs(centre)
+    inverse = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=varies).astype(np.float32)
+    return np.divide(1.0, inverse, out=np.full_like(deviations, np.inf), where=varies, dtype=np.float64)
 
 
 def _pivot(rows: FeatureRows) -> torch.Tensor:
@@ -158,7 +165,7 @@ class StandardisedRows:
         self.device = rows.device
         self.block_rows = min(rows.block_rows, len(rows))
         self._rows = rows
-        self._mean = torch.from_numpy(moments.mean.astype(np.float32)).to(rows.device)
+        self._centre = torch.from_numpy(moments.centre.astype(np.float32)).to(rows.device)
         self._inverse = torch.from_numpy((1.0 / moments.scale).astype(np.float32)).to(rows.device)
         self._resident: list[torch.Tensor] | None = None
 
@@ -173,7 +180,7 @@ class StandardisedRows:
 
     def _read(self) -> Iterator[torch.Tensor]:
         for _, block in self._rows.blocks():
-            yield block.sub_(self._mean).mul_(self._inverse)
+            yield block.sub_(self._centre).mul_(self._inverse)
 
     def _fits(self) -> bool:
         if self.device.type != "cuda":

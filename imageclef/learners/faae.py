@@ -82,10 +82,10 @@ class FAAE(NetworkLearner):
         "generator_width": 16,
         "critic_width": 16,
         "penalty_every": 4,
-        "epochs": 12,
+        "epochs": 6,
         "batch_size": 64,
-        "learning_rate": 3e-4,
-        "critic_learning_rate": 6e-4,
+        "learning_rate": 1e-3,
+        "critic_learning_rate": 2e-3,
     }
     settings: FAAESettings
     n_steps: Tensor
@@ -98,7 +98,8 @@ class FAAE(NetworkLearner):
         self.generator = Generator(size, settings.generator_width, n_codes, settings.dropout)
         self.critic = Critic(size, settings.critic_width)
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.int64))
-        initialise(self)
+        # With N(0, 0.02) the critic starts flat, and its penalty takes thousands of batches to make it slope.
+        initialise(self, deviation=None)
 
     def optimizers(self) -> Optimizers:
         """One for each of the three networks."""

@@ -70,11 +70,20 @@ def decoder(size: int, width: int, n_codes: int) -> nn.Sequential:
     return nn.Sequential(*layers, _upscale(channels[-1], 3), nn.Tanh())
 
 
-def initialise(module: nn.Module, deviation: float = 0.02) -> None:
-    """Draw the weights of convolutions and linear layers from N(0, deviation), biases zero."""
+def initialise(module: nn.Module, deviation: float | None = 0.02) -> None:
+    """Draw the weights of convolutions and linear layers from a normal distribution, biases zero.
+
+    Args:
+        module: all of whose layers are drawn.
+        deviation: of every weight; None takes sqrt(2 / fan-in) for LeakyReLU 0.2 (He et al. 2015), which keeps
+            signals and gradients at their size through any number of layers.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(layer.weight, 0.0, deviation)
+            if deviation is None:
+                nn.init.kaiming_normal_(layer.weight, a=0.2)
+            else:
+                nn.init.normal_(layer.weight, 0.0, deviation)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
