@@ -156,7 +156,7 @@ class Pipeline:
     def _timed(self, what: str, call: Callable[[], Report]) -> Report:
         report = call()
         self.seconds[what] = self.seconds.get(what, 0.0) + report.seconds
-        self.say.say(f"{report.seconds:8.1f} s  {what}")
+        self.say.say(f"{report.seconds:8.1f} s  peak {_peak_memory():.2f} GB  {what}")
         return report
 
     def _path(self, report: Report) -> Path:
@@ -198,7 +198,7 @@ def main(
         "images": {"train": len(pipeline.train), TARGET: len(truth)},
         "minutes": round((time.monotonic() - started) / 60, 1),
         "minutes_of_all_artifacts": round(_seconds_spent(workspace) / 60, 1),
-        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        "peak_memory_gb": round(_peak_memory(), 2),
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": f"{_processor()}, {os.cpu_count()} cores",
         "versions": {name: version(name) for name in ("imageclef", "torch", "scikit-learn")},
@@ -209,6 +209,11 @@ def main(
     text = _markdown(rows, list(masks))
     (workspace / "table.md").write_text(text)
     typer.echo(f"\n{text}\n{json.dumps({key: facts[key] for key in facts if key != 'seconds'})}")
+
+
+def _peak_memory() -> float:
+    """The most this process has held, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def _seconds_spent(workspace: Path) -> float:
