@@ -201,7 +201,8 @@ class Critic(nn.Module):
         """Scores (n, 1); higher is more real."""
         joined = torch.cat([self.fine(images.fine), F.leaky_relu(self.coarse(images.coarse), 0.2)], dim=1)
         activations = self.joined(joined)
-        deviation = (activations.float().var(0, correction=0) + 1e-8).sqrt().mean()
+        exact = torch.promote_types(activations.dtype, torch.float32)
+        deviation = (activations.to(exact).var(0, correction=0) + 1e-8).sqrt().mean()
         column = deviation.to(activations.dtype).expand(len(activations), 1)
         scores: Tensor = self.score(torch.cat([activations.flatten(1), column], dim=1))
         return scores

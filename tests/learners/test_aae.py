@@ -76,5 +76,5 @@ def test_the_encoder_learns_to_pass_for_the_prior() -> None:
     for name in ("reconstruction", "discriminator"):
         for group in optimizers[name].param_groups:
             group["lr"] = 0.0
-    losses = [float(learner.step(blobs(8, 16), optimizers)["regularisation"]) for _ in range(30)]
+    losses = [learner.step(blobs(8, 16), optimizers)["regularisation"].item() for _ in range(30)]
     assert losses[-1] < losses[0] - 0.01

@@ -28,7 +28,7 @@ def test_the_gradient_penalty_equals_one_by_differences_along_the_gradient() -> 
     torch.manual_seed(3)
     penalty = learner._gradient_penalty(real, fake)
     torch.manual_seed(3)
-    mix = torch.rand(6, 1, 1, 1).double()
+    mix = torch.rand(6, 1, 1, 1, dtype=torch.float64)
     between = [(f + mix * (r - f)).requires_grad_() for r, f in zip(real, fake, strict=True)]
     gradients = torch.autograd.grad(learner.critic(Levels(*between)).sum(), between)
     norms = sum(gradient.square().flatten(1).sum(1) for gradient in gradients).sqrt()
