@@ -92,7 +92,11 @@ def test_every_module_has_a_mirrored_test_or_is_covered_by_a_whole_flow() -> Non
     flows |= {"concepts": "test_logistic.py"}  # whose answers are those of lbfgs, problem and rows
     painters = PACKAGE / "data" / "drawing"  # what they draw is looked at in test_phantoms.py
     flows |= {"__main__": "test_cli.py", "terminal": "test_cli.py", "progress": "test_path.py"}
-    parts = {"list_lines.py": "test_concept_list.py", "lines.py": "test_runfile.py"}
+    parts = {
+        "list_lines.py": "test_concept_list.py",
+        "lines.py": "test_runfile.py",
+        "errors.py": "test_cli.py",
+    }
     for path in MODULES:
         if path.name != "__init__.py" and path.parent != painters:
             expected = parts.get(path.name) or flows.get(room_of(name_of(path)), f"test_{path.name}")

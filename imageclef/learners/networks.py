@@ -75,8 +75,8 @@ def initialise(module: nn.Module, deviation: float | None = 0.02) -> None:
 
     Args:
         module: all of whose layers are drawn.
-        deviation: of every weight; None takes sqrt(2 / fan-in) for LeakyReLU 0.2 (He et al. 2015), which keeps
-            signals and gradients at their size through any number of layers.
+        deviation: of every weight; None takes about sqrt(2 / fan-in) (He et al. 2015), which keeps signals
+            and gradients at their size through any number of layers.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
