@@ -51,7 +51,7 @@ class LogisticRegression:
         self,
         c: float | NDArray[np.float64] = 1.0,
         tolerance: float = 1e-7,
-        max_passes: int = 300,
+        max_passes: int = 500,
         device: str = "cpu",
         block_rows: int | None = None,
     ) -> None:
@@ -142,7 +142,7 @@ def regularisation_path(
     cs: Sequence[float],
     rows: NDArray[np.int64] | None = None,
     tolerance: float = 1e-7,
-    max_passes: int = 300,
+    max_passes: int = 500,
     device: str = "cpu",
     block_rows: int | None = None,
     progress: Callable[[int], None] | None = None,
