@@ -86,18 +86,26 @@ def test_nothing_is_unpickled_and_no_shell_is_used(path: Path) -> None:
         assert forbidden not in text
 
 
-def test_every_module_has_a_mirrored_test_or_is_covered_by_a_whole_flow() -> None:
-    tests = {path.name for path in (PACKAGE.parent / "tests").rglob("test_*.py")}
-    flows = {"stages": "test_path.py", "learners": "test_contract.py", "workspace": "test_path.py"}
-    flows |= {"concepts": "test_logistic.py"}  # whose answers are those of lbfgs, problem and rows
-    painters = PACKAGE / "data" / "drawing"  # what they draw is looked at in test_phantoms.py
-    flows |= {"__main__": "test_cli.py", "terminal": "test_cli.py", "progress": "test_path.py"}
-    parts = {
-        "list_lines.py": "test_concept_list.py",
-        "lines.py": "test_runfile.py",
-        "errors.py": "test_cli.py",
-    }
-    for path in MODULES:
-        if path.name != "__init__.py" and path.parent != painters:
-            expected = parts.get(path.name) or flows.get(room_of(name_of(path)), f"test_{path.name}")
-            assert expected in tests or f"test_{path.name}" in tests, f"{name_of(path)}: no {expected}"
+COVERED_BY = {
+    "stages": "test_path.py",
+    "workspace": "test_path.py",
+    "progress": "test_path.py",
+    "learners": "test_contract.py",
+    "concepts": "test_logistic.py",  # whose answers are those of lbfgs, problem and rows
+    "__main__": "test_cli.py",
+    "terminal": "test_cli.py",
+    "errors": "test_cli.py",
+    "drawing": "test_phantoms.py",
+    "list_lines": "test_concept_list.py",
+    "lines": "test_runfile.py",
+    "editions": "test_evaluate.py",  # the golden cases of every edition
+}
+"""The tests of modules, and of whole rooms, that have none of their own name."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_has_a_test(path: Path) -> None:
+    tests = {test.name for test in (PACKAGE.parent / "tests").rglob("test_*.py")}
+    names = [path.stem, *name_of(path).split(".")[1:]]
+    expected = {f"test_{path.stem}.py", *(COVERED_BY[name] for name in names if name in COVERED_BY)}
+    assert path.name == "__init__.py" or expected & tests, f"no {' or '.join(sorted(expected))}"

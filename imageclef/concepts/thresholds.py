@@ -63,7 +63,7 @@ def global_threshold(
         TrainingError: no image has truth.
     """
     scored, truth, sizes = _images_with_truth(scores, labels, n_truth)
-    order = np.argsort(-scored, axis=1, kind="stable")
+    order = np.argsort(-scored, axis=1)
     descending = np.take_along_axis(scored, order, axis=1)
     hits = np.cumsum(np.take_along_axis(truth, order, axis=1), axis=1, dtype=np.float32)
     f1 = 2.0 * hits / (np.arange(1, scored.shape[1] + 1) + sizes[:, None])
@@ -159,7 +159,7 @@ class _Ascent:
         start: np.float32,
     ) -> None:
         self.thresholds = np.full(scores.shape[1], start, dtype=np.float32)
-        self._order = np.argsort(-scores, axis=0, kind="stable").T
+        self._order = np.argsort(-np.ascontiguousarray(scores.T), axis=1)
         self._scores = np.take_along_axis(scores.T, self._order, axis=1)
         self._truth = np.take_along_axis(truth.T, self._order, axis=1)
         answered = scores >= start
