@@ -25,7 +25,8 @@ def drawn(
 def standardised(features: NDArray[np.float32]) -> Float64:
     x = features.astype(np.float64)
     deviation = x.std(axis=0)
-    return (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    result: Float64 = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    return result
 
 
 def objective(features: NDArray[np.float32], y: NDArray[np.bool_], w: Float64, b: float, c: float) -> float:

@@ -147,3 +147,12 @@ def test_limit_drops_the_least_certain(data: Scored, most: int) -> None:
         columns = sorted(np.flatnonzero(b), key=lambda concept: (-s[concept], concept))
         assert sorted(columns[:most]) == np.flatnonzero(k).tolist()
     assert np.array_equal(predicted.toarray(), before)
+
+
+def test_equal_scores_are_answered_together() -> None:
+    """Cutting within the ties at 0.5 would score 1, cutting after them 4/7: 0.9 is the best there is."""
+    scores = np.array([[0.9, 0.5, 0.5, 0.5, 0.5]], np.float32)
+    labels = sparse.csr_array(np.array([[1, 1, 0, 0, 0]], bool))
+    threshold, score = global_threshold(scores, labels, np.array([2]))
+    assert threshold == np.float32(0.9)
+    assert score == pytest.approx(2 / 3)
