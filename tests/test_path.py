@@ -25,7 +25,9 @@ from imageclef.runs.constant import constant_answer
 from imageclef.runs.editions import EDITIONS
 from imageclef.runs.evaluate import official_f1
 from imageclef.runs.runfile import check_run
+from imageclef.stages.labelled import held_out_rows
 from imageclef.stages.report import Report
+from imageclef.workspace import Workspace
 
 Reports = dict[str, Report]
 
@@ -190,7 +192,7 @@ def test_an_unknown_image_gets_the_concepts_its_neighbours_vote_for(
     config: Config, walked: Reports, tmp_path: Path
 ) -> None:
     known = next(path for path in sorted(config.collection("train").images.rglob("PH[TV]*.png")))
-    unknown = tmp_path / "unheard-of.png"
+    unknown = tmp_path / known.name  # the name of a listed image, but not that image
     unknown.write_bytes(known.read_bytes())
     query = stages.similar(config, unknown, k=3).figures["query"]
     assert query["concepts_from"] == "the vote of its neighbours"
@@ -224,11 +226,22 @@ def test_a_typo_stops_every_stage_before_any_work(config: Config, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
-def test_held_out_groups_are_not_trained_on(config: Config, walked: Reports) -> None:
+def test_the_learner_and_the_classifier_are_fitted_to_the_same_part_only(
+    config: Config, walked: Reports
+) -> None:
+    workspace = Workspace(config)
+    store, train = workspace.store("train"), workspace.collection("train")
+    held = held_out_rows(workspace, train, store.ids)
+    listed = np.array([image_id in train.concepts for image_id in store.ids])
+    assert 0.1 < held.mean() < 0.2
+    assert f": {(~held).sum()} images to learn from" in walked["train"].read[0]
     figures = walked["classify"].figures["held_out"]
-    read = int(walked["train"].read[0].split(": ")[1].split()[0])
-    assert figures["tuned_on"] + figures["fitted_on"] >= read
-    assert figures["fitted_on"] <= read
+    assert figures["fitted_on"] == (~held & listed).sum()
+    assert figures["tuned_on"] == (held & listed).sum()
+    parts: dict[bool, set[str]] = {True: set(), False: set()}
+    for image_id, out in zip(store.ids, held, strict=True):
+        parts[bool(out)].add(train.groups.get(image_id, image_id))
+    assert not parts[True] & parts[False]
 
 
 def test_the_command_line_speaks_json(config: Config, walked: Reports, tmp_path: Path) -> None:
@@ -303,8 +316,6 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(config: Config, 
 
 
 def test_features_do_not_depend_on_the_size_of_a_batch(config: Config, walked: Reports) -> None:
-    from imageclef.workspace import Workspace
-
     fp32 = {"precision": "fp32"}
     rows = []
     for batch_size in (256, 7):

@@ -31,7 +31,7 @@ def similar(
 ) -> Report:
     """Search the index of the training collection for the neighbours of an image.
 
-    The concepts of the query are those of its line in a concept list, if its name has one in a collection of
+    The concepts of the query are those of its line in a concept list, if it is an image of a collection of
     the configuration; otherwise those that its neighbours vote for. `figures["query"]` says which.
 
     Args:
@@ -83,8 +83,9 @@ def _query(
     concepts: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Any]:
     """The query's own concepts, or its neighbours' vote."""
-    for name in workspace.config.collections:
-        if not workspace.collection_path(name).is_dir():
+    for name, settings in workspace.config.collections.items():
+        inside = image.resolve().is_relative_to(settings.images.resolve())
+        if not inside or not workspace.collection_path(name).is_dir():
             continue
         listed = workspace.collection(name).concepts or {}
         if image.stem in listed:
