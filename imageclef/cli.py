@@ -89,6 +89,38 @@ def extract(
     _stage("extract", config, set_, device, as_json, quiet, collection=collection)
 
 
+@app.command("import-features")
+def import_features(
+    file: Annotated[
+        Path, typer.Argument(help="HDF5 with /data and /id, or a .npy matrix.", show_default=False)
+    ],
+    name: Annotated[str, typer.Option(help="Of the feature set.", metavar="NAME")],
+    collection: Annotated[str, typer.Option(help="Whose images the rows are.", metavar="NAME")],
+    ids: Annotated[
+        Path | None, typer.Option(help="For .npy: a parquet table or a list of ids.", metavar="FILE")
+    ] = None,
+    id_column: Annotated[str, typer.Option(help="Of the parquet table.", metavar="NAME")] = "id",
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Copy features that others computed into the workspace."""
+    _stage(
+        "import_features",
+        config,
+        set_,
+        None,
+        as_json,
+        quiet,
+        file=file,
+        name=name,
+        collection=collection,
+        ids=ids,
+        id_column=id_column,
+    )
+
+
 @app.command()
 def classify(
     top: Annotated[int | None, typer.Option(help="Number of concepts, by falling frequency.", min=1)] = None,
@@ -186,6 +218,57 @@ def merge(
 
 
 @app.command()
+def ensemble(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Runs of classify, knn or ensemble.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The run to write.", metavar="RUN")],
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Join runs with the weights that are best on held-out images."""
+    _stage("ensemble", config, set_, None, as_json, quiet, runs=runs, out=out)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run files of the same images.", show_default=False)],
+    truth: Annotated[Path, typer.Option(help="The concept list of these images.", metavar="LIST")],
+    out: Annotated[Path, typer.Option(help="The page; a JSON file is written beside it.", metavar="HTML")],
+    edition: EditionOption = "2018",
+    images: Annotated[Path | None, typer.Option(help="For thumbnails.", metavar="FOLDER")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with ID and group: intervals are over groups.", metavar="FILE")
+    ] = None,
+    sources: Annotated[
+        str | None, typer.Option(help="A column of it: a score for each value.", metavar="COLUMN")
+    ] = None,
+    concept_names: Annotated[
+        Path | None, typer.Option(help="The task's table of names, or MRCONSO.RRF.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a page on runs: scores with intervals, comparisons, concepts, confusions, calibration."""
+    _call(
+        "report_runs",
+        as_json,
+        quiet,
+        runs=runs,
+        truth=truth,
+        out=out,
+        edition=edition,
+        images=images,
+        groups=groups,
+        sources=sources,
+        concept_names=concept_names,
+        reporter=_reporter(as_json, quiet),
+    )
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to draw the collection and work.")] = Path("demo"),
     as_json: JsonOption = False,
@@ -208,7 +291,7 @@ def main() -> None:
 
 
 def _stage(
-    name: str,
+    stage: str,
     config: Path | None,
     overrides: list[str] | None,
     device: str | None,
@@ -220,14 +303,14 @@ def _stage(
     from imageclef.config import load_config
 
     settings: Config = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
-    _call(name, as_json, quiet, config=settings, **arguments, reporter=_reporter(as_json, quiet))
+    _call(stage, as_json, quiet, config=settings, **arguments, reporter=_reporter(as_json, quiet))
 
 
-def _call(name: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
+def _call(stage: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
     """Call the function of `imageclef.stages`, and print its report."""
     from imageclef import stages
 
-    function: Callable[..., Report] = getattr(stages, name)
+    function: Callable[..., Report] = getattr(stages, stage)
     report = function(**arguments)
     if as_json:
         typer.echo(json.dumps(_flat(report)))

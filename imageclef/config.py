@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -75,15 +75,30 @@ class ClassifySettings(Settings):
         top: number of concepts, by falling frequency in the training collection.
         offset: rank of the first of them; a window beyond the first is tuned as one to be joined with others.
         c: inverse strength of the L2 penalty, as in scikit-learn; "auto" takes the best of `cs` on the
-            held-out part.
-        rule: one threshold for all concepts, or one for each by coordinate ascent.
+            held-out part for all concepts, "per-concept" the best for each.
+        rule: how scores become answers; "auto" takes the best in cross-validation on the held-out part.
+        class_weight: how much a positive counts, or "balanced".
+        refit: whether the final weights are fitted to the held-out part too, once all else is chosen.
     """
 
     top: int = Field(default=500, ge=1)
     offset: int = Field(default=0, ge=0)
-    c: float | Literal["auto"] = "auto"
-    cs: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-    rule: Literal["global", "per-concept"] = "global"
+    c: Annotated[float, Field(gt=0)] | Literal["auto", "per-concept"] = "auto"
+    cs: tuple[Annotated[float, Field(gt=0)], ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    rule: Literal[
+        "auto",
+        "global",
+        "calibrated",
+        "expected-f1",
+        "per-concept",
+        "fixed-k",
+        "calibrated+nearest",
+        "expected-f1+nearest",
+        "per-concept+nearest",
+        "fixed-k+nearest",
+    ] = "auto"
+    class_weight: Annotated[float, Field(gt=0)] | Literal["balanced"] | None = None
+    refit: bool = True
 
 
 class IndexSettings(Settings):
@@ -100,7 +115,18 @@ class KnnSettings(Settings):
 
 
 class Config(Settings):
-    """Everything a command needs to know."""
+    """Everything a command needs to know.
+
+    Attributes:
+        workspace: where everything that is made goes.
+        seed: of every random choice of a learner.
+        device: auto, cpu, cuda or cuda:N.
+        edition: whose run files are written, and whose score is tuned on.
+        collections: by name; learners, classifiers and indexes are made from the one named train.
+        learner: a learner's name, its preset, and the settings that depart from it.
+        features: names of the feature sets that concepts and neighbours come from, beside each other; by
+            default the learner's own.
+    """
 
     workspace: Path = Path("artifacts")
     seed: int = Field(default=0, ge=0)
@@ -108,6 +134,7 @@ class Config(Settings):
     edition: str = "2018"
     collections: dict[str, CollectionSettings] = {}
     learner: dict[str, Any] = {"name": "aae", "preset": "small"}
+    features: tuple[str, ...] = ()
     ingest: IngestSettings = IngestSettings()
     split: SplitSettings = SplitSettings()
     extract: ExtractSettings = ExtractSettings()

@@ -4,10 +4,10 @@
       collections/<collection>/                   ids, concepts, groups, what has no partner
       stores/<collection>-<size>-<mode>/          decoded images
       learners/<learner>/                         weights, history, pictures
-      features/<learner>/<collection>/            one row an image
-      classifiers/<learner>-<top>-o<offset>/      weights, thresholds, per-concept table
-      indexes/<learner>-<metric>/                 FAISS
-      runs/                                       run files
+      features/<set>/<collection>/                one row an image; a set is a learner, or imported
+      classifiers/<sets>-<top>-o<offset>/         weights, the rule that decides, per-concept table
+      indexes/<sets>-<metric>/                    FAISS
+      runs/                                       run files, and what each was decided by
 
 A learner's folder is named by its preset and every setting that departs from it, so that one experiment
 never overwrites another.
@@ -29,6 +29,7 @@ from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list
 from imageclef.data.store import ImageStore
 from imageclef.errors import ConfigError
+from imageclef.features.columns import side_by_side
 from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.base import Learner, reduced_precision
 from imageclef.learners.table import LEARNERS, Choice, choose, load_learner
@@ -75,14 +76,26 @@ class Workspace:
         return self.choice.label + (f"-seed={self.config.seed}" if self.config.seed else "")
 
     @cached_property
-    def features_label(self) -> str:
-        """Names what is made from the learner's features."""
+    def extracted_label(self) -> str:
+        """Names the features that are extracted with the learner."""
         output = self.config.extract.output
         return self.label + ("" if output == "codes" else f"-{output}")
 
     @cached_property
+    def feature_sets(self) -> tuple[str, ...]:
+        """Names of the feature sets that concepts and neighbours come from."""
+        return self.config.features or (self.extracted_label,)
+
+    @cached_property
+    def features_label(self) -> str:
+        """Names what is made from them."""
+        return "+".join(self.feature_sets)
+
+    @cached_property
     def run_label(self) -> str:
         """What run files call the features: as in 2018, the learner alone."""
+        if self.config.features:
+            return self.features_label
         output = self.config.extract.output
         return self.choice.name + ("" if output == "codes" else f"-{output}")
 
@@ -110,9 +123,9 @@ class Workspace:
         """The trained learner."""
         return self.config.workspace / "learners" / self.label
 
-    def features_path(self, name: str) -> Path:
-        """Features of a collection."""
-        return self.config.workspace / "features" / self.features_label / name
+    def features_path(self, name: str, label: str | None = None) -> Path:
+        """Features of a collection: those that the learner extracts, or a set of another name."""
+        return self.config.workspace / "features" / (label or self.extracted_label) / name
 
     def classifier_path(self, top: int, offset: int) -> Path:
         """The linear classifier of a window of concepts."""
@@ -169,9 +182,19 @@ class Workspace:
         _, learner = load_learner(self.artifact("learner").path)
         return learner.to(self.device)
 
-    def features(self, name: str) -> FeatureSet:
-        """Features of a collection."""
-        return FeatureSet.open(self.artifact("features", name).path)
+    def features(self, name: str, unit: bool = False) -> FeatureSet:
+        """Features of a collection; of several sets, beside each other, at length 1 each if `unit`."""
+        return side_by_side([FeatureSet.open(artifact.path) for artifact in self._features(name)], unit)
+
+    def features_digest(self, name: str) -> str:
+        """Of what `features` reads."""
+        return "+".join(artifact.digest for artifact in self._features(name))
+
+    def _features(self, name: str) -> list[Artifact]:
+        if not self.config.features:
+            return [self.artifact("features", name)]
+        made_by = f"imageclef extract` with its learner, or `imageclef import-features --collection {name}"
+        return [open_artifact(self.features_path(name, label), made_by) for label in self.feature_sets]
 
     def chosen(self, collection: str | None) -> list[str]:
         """The one collection that was named, else all of them.

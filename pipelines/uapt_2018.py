@@ -75,6 +75,8 @@ class Pipeline:
             "device": device,
             "seed": seed,
             "collections": {"train": self._collection("train"), TARGET: self._collection(TARGET)},
+            # As in 2018: one cut for all concepts, and nothing fitted to the part that it was tuned on.
+            "classify": {"rule": "global", "refit": False},
         }
         self.preset = preset
         self.train = read_concept_list(data / "train-concepts.csv")

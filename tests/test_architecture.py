@@ -18,6 +18,7 @@ FLOORS = [
     {"concepts"},
     {"retrieval"},
     {"runs"},
+    {"reporting"},
     {"workspace"},
     {"stages"},
     {"terminal"},

@@ -67,7 +67,7 @@ def test_set_overrides_the_file(file: Path) -> None:
         ("workspaces=3", r"unknown setting 'workspaces'; expected one of .*workspace"),
         ("classify.top=zero", r"classify\.top = 'zero': input should be a valid integer"),
         ("classify.top=0", r"classify\.top = 0: input should be greater than or equal to 1"),
-        ("classify.rule=best", r"classify\.rule = 'best': input should be 'global'"),
+        ("classify.rule=best", r"classify\.rule = 'best': input should be 'auto'"),
         ("classify", r"--set classify: expected section\.key=value"),
         ("seed.x=1", r"'seed' is not a section|seed = "),
         ("workspace.x=1", r"'workspace' is not a section"),

@@ -21,9 +21,11 @@ from imageclef.config import Config, load_config
 from imageclef.data.concept_list import read_concept_list, read_ids
 from imageclef.data.phantoms import draw_collection
 from imageclef.errors import ConfigError, DataError, MissingArtifact
+from imageclef.features.exchange import write_hdf5
 from imageclef.runs.constant import constant_answer
 from imageclef.runs.editions import EDITIONS
 from imageclef.runs.evaluate import official_f1
+from imageclef.runs.parts import read_parts
 from imageclef.runs.runfile import check_run
 from imageclef.stages.labelled import held_out_rows
 from imageclef.stages.report import Report
@@ -146,12 +148,95 @@ def test_an_image_that_cannot_be_read_is_answered_with_nothing(config: Config, w
     assert walked["classify"].notes == ["1 image could not be read, answered with no concept: unreadable"]
 
 
-def test_thresholds_per_concept_are_at_least_as_good_where_they_were_tuned(
-    config: Config, walked: Reports
+def test_the_rule_is_chosen_or_asked_for(config: Config, walked: Reports) -> None:
+    figures = walked["classify"].figures["held_out"]
+    assert figures["score"] == pytest.approx(figures["rules"][figures["rule"]]["score"])
+    assert figures["score"] >= figures["rules"]["global"]["score"]
+    asked = stages.classify(with_tables(config, classify={"rule": "fixed-k+nearest"}), "test")
+    assert asked.figures["held_out"]["rule"] == "fixed-k+nearest"
+    assert asked.figures["held_out"]["k"] >= 1
+    with pytest.raises(ConfigError, match="a window that will be joined with others is decided by one cut"):
+        stages.classify(with_tables(config, classify={"rule": "fixed-k", "offset": 4}), "test")
+
+
+@pytest.mark.parametrize("stage", ["classify", "knn"])
+def test_a_run_keeps_its_scores_and_its_answers_for_held_out_images(
+    config: Config, walked: Reports, stage: str
 ) -> None:
-    report = stages.classify(with_tables(config, classify={"rule": "per-concept"}), "test")
-    figures = report.figures["held_out"]
-    assert figures["score"] >= figures["score_global"]
+    workspace, (run,) = Workspace(config), runs_of(walked[stage])
+    test, held = read_parts(run, EDITIONS["2018"])
+    train, ids = workspace.collection("train"), workspace.features("train").ids
+    out = held_out_rows(workspace, train, ids)
+    assert set(held.answers) == {i for i, is_out in zip(ids, out, strict=True) if is_out} & set(
+        train.concepts
+    )
+    truth = {image_id: train.concepts[image_id] for image_id in held.answers}
+    assert official_f1(held.answers, truth, EDITIONS["2018"]) > 0.5
+    for part in (test, held):
+        rows = {image_id: row for row, image_id in enumerate(part.scores.ids)}
+        rank = {concept: column for column, concept in enumerate(part.scores.concepts)}
+        scored = part.scores.matrix.toarray()
+        for image_id in rows:
+            assert all(scored[rows[image_id], rank[concept]] > 0 for concept in part.answers[image_id])
+
+
+def test_features_of_others_answer_as_our_own(config: Config, walked: Reports, tmp_path: Path) -> None:
+    workspace = Workspace(config)
+    for name in ("train", "test"):
+        ours = workspace.features(name)
+        write_hdf5(tmp_path / f"{name}.h5", ours.ids, ours.features)
+        report = stages.import_features(config, tmp_path / f"{name}.h5", "theirs", name)
+        assert any("without features" in note for note in report.notes)
+    assert stages.import_features(config, tmp_path / "test.h5", "theirs", "test").skipped
+    theirs = with_tables(config, features=("theirs",))
+    (run,) = runs_of(stages.classify(theirs, "test"))
+    assert run.name.startswith("theirs-500-o0")
+    assert run.read_text() == runs_of(walked["classify"])[0].read_text()
+    stages.index(theirs)
+    assert runs_of(stages.knn(theirs, "test"))[0].read_text() == runs_of(walked["knn"])[0].read_text()
+    with pytest.raises(
+        ConfigError, match=r"features = \['theirs'\]: an image is asked about with the features"
+    ):
+        stages.similar(theirs, next(config.collection("test").images.rglob("*.png")))
+
+
+def test_feature_sets_stand_beside_each_other(config: Config, walked: Reports) -> None:
+    """The same features twice change neither the order of neighbours nor what can be told apart."""
+    own = Workspace(config).extracted_label
+    twice = with_tables(config, features=(own, own))
+    report = stages.classify(twice, "test")
+    assert runs_of(report)[0].name.startswith(f"{own}+{own}-500-o0")
+    alone = walked["classify"].figures["held_out"]["score"]
+    assert report.figures["held_out"]["score"] == pytest.approx(alone, abs=0.03)
+    missing = with_tables(config, features=(own, "nobody"))
+    with pytest.raises(MissingArtifact, match=r"nobody/train is not there; .* `imageclef import-features"):
+        stages.classify(missing, "test")
+
+
+def test_wrong_imports_are_refused(config: Config, walked: Reports, tmp_path: Path) -> None:
+    own = Workspace(config).extracted_label
+    write_hdf5(tmp_path / "a.h5", ["nowhere"], np.zeros((1, 3), np.float32))
+    with pytest.raises(DataError, match="none of its 1 image is of collection test; expected ids such as"):
+        stages.import_features(config, tmp_path / "a.h5", "a", "test")
+    with pytest.raises(ConfigError, match="is what a learner extracted; expected another name"):
+        stages.import_features(config, tmp_path / "a.h5", own, "test")
+    with pytest.raises(ConfigError, match="expected a name without"):
+        stages.import_features(config, tmp_path / "a.h5", "../a", "test")
+    np.save(tmp_path / "a.npy", np.zeros((1, 3), np.float32))
+    with pytest.raises(ConfigError, match="expected --ids with a table or a list of ids"):
+        stages.import_features(config, tmp_path / "a.npy", "a", "test")
+
+
+def test_runs_are_joined_and_reported(config: Config, walked: Reports, tmp_path: Path) -> None:
+    runs = [runs_of(walked[stage])[0] for stage in ("classify", "knn")]
+    joined = stages.ensemble(config, runs, tmp_path / "joined.csv")
+    assert joined.figures["images"] == len(read_ids(config.collection("test").concepts))
+    truth = config.collection("test").concepts
+    check_run(tmp_path / "joined.csv", read_ids(truth), EDITIONS["2018"])
+    page = tmp_path / "report.html"
+    stages.report_runs([*runs, tmp_path / "joined.csv"], truth, page, images=config.collection("test").images)
+    facts = json.loads(page.with_suffix(".json").read_text())
+    assert len(facts["runs"]) == 3
 
 
 def test_windows_merge_into_one_run(config: Config, walked: Reports, tmp_path: Path) -> None:

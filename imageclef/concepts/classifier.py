@@ -1,33 +1,24 @@
-"""A window of concepts, its linear model, and a threshold for each concept: fitted, tuned, saved, asked."""
+"""A window of concepts, its linear model, and how its answers are decided: saved, loaded, asked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.logistic import LogisticRegression, regularisation_path
-from imageclef.concepts.metrics import concept_table
-from imageclef.concepts.thresholds import (
-    apply_thresholds,
-    global_threshold,
-    limit,
-    mean_image_f1,
-    per_concept_thresholds,
-)
-from imageclef.concepts.windows import with_the_rest_right
+from imageclef.concepts.calibration import Calibration
+from imageclef.concepts.logistic import LogisticRegression
+from imageclef.concepts.rules import Nearest, Rule
+from imageclef.concepts.selection import Decision
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.errors import ArtifactError
 from imageclef.features.feature_set import FeatureSet
-from imageclef.features.labelled import Labelled
 from imageclef.learners.checkpoint import load_tensors, save_tensors
-from imageclef.progress import Advance
 
 _MODEL, _VOCABULARY = "classifier.safetensors", "vocabulary.tsv"
 _BLOCK = 8192
@@ -40,27 +31,50 @@ class Classifier:
     Attributes:
         vocabulary: the concepts of the window.
         model: one row of weights for each.
-        thresholds: the probability from which a concept is answered, (n_concepts,).
+        decision: from log-odds to answers.
     """
 
     vocabulary: Vocabulary
     model: LogisticRegression
-    thresholds: NDArray[np.float32]
+    decision: Decision
 
-    def answers(self, features: FeatureSet, most: int) -> dict[str, tuple[str, ...]]:
-        """At most `most` concepts for each image of a feature set, the least certain dropped first."""
-        answers: dict[str, tuple[str, ...]] = {}
+    @property
+    def asks_for_neighbours(self) -> bool:
+        """Whether some images may get the concepts of their nearest training image."""
+        return bool(np.isfinite(self.decision.rule.copied_from))
+
+    def answers(
+        self, features: FeatureSet, nearest: Nearest | None, most: int
+    ) -> Iterator[tuple[list[tuple[str, ...]], NDArray[np.float32]]]:
+        """Blocks of answers, in the order of the rows, with their probabilities.
+
+        Args:
+            features: of n images.
+            nearest: of the same images, where the rule asks for it.
+            most: concepts that an image may have, the least certain dropped first.
+
+        Yields:
+            The concepts of each image of a block, and its probabilities (n_block, n_concepts).
+        """
         for start in range(0, len(features), _BLOCK):
             block = slice(start, start + _BLOCK)
-            scores = self.model.predict_proba(features.features[block])
-            predicted = limit(scores, apply_thresholds(scores, self.thresholds), most)
-            answers.update(zip(features.ids[block], self.vocabulary.concepts_of(predicted), strict=True))
-        return answers
+            log_odds = self.model.decision_function(features.features[block])
+            near = None if nearest is None else nearest.take(block)
+            answers, scores = self.decision(log_odds, near, most)
+            yield self.vocabulary.concepts_of(csr_array(answers)), scores
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
-        state = {name: torch.from_numpy(array) for name, array in self.model.state().items()}
-        save_tensors(folder / _MODEL, {**state, "thresholds": torch.from_numpy(self.thresholds)}, {})
+        arrays = {
+            **self.model.state(),
+            "calibration.slopes": self.decision.calibration.slopes,
+            "calibration.offsets": self.decision.calibration.offsets,
+            "rule.numbers": self.decision.rule.numbers,
+        }
+        rule = self.decision.rule
+        about = {"rule": rule.name, "copied_from": float(rule.copied_from), "at_least": rule.at_least}
+        tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+        save_tensors(folder / _MODEL, tensors, about)
         self.vocabulary.write(folder / _VOCABULARY)
 
     @classmethod
@@ -70,82 +84,16 @@ class Classifier:
         Raises:
             ArtifactError: a file is damaged.
         """
-        tensors, _ = load_tensors(folder / _MODEL)
+        tensors, about = load_tensors(folder / _MODEL)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        thresholds = arrays.pop("thresholds")
-        return cls(Vocabulary.read(folder / _VOCABULARY), LogisticRegression.from_state(arrays), thresholds)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fitted classifier and how it did on the held-out part.
-
-    Attributes:
-        classifier: fitted on the one part, tuned on the other.
-        table: a row for each concept, on the held-out part: its threshold and the columns of `concept_table`.
-        figures: the strength chosen, the scores, the convergence.
-    """
-
-    classifier: Classifier
-    table: pd.DataFrame
-    figures: Mapping[str, Any]
-
-
-def fit_classifier(
-    features: FeatureSet,
-    data: Labelled,
-    vocabulary: Vocabulary,
-    cs: Sequence[float],
-    rule: Literal["global", "per-concept"],
-    joined: bool,
-    device: str,
-    advance: Advance,
-) -> Fit:
-    """Fit a model for each strength of the penalty, keep the one that scores best, tune its thresholds.
-
-    Args:
-        features: of the training collection.
-        data: its images with concepts, in two parts.
-        vocabulary: the concepts of `data.labels`.
-        cs: inverse strengths to choose from.
-        rule: one threshold for all, or one for each concept.
-        joined: whether the answers are one window of several, and tuned as such.
-        device: where the model is fitted.
-        advance: told of concepts as they converge, each once for each strength.
-    """
-    fitted, tuned = data.fitted, data.tuned
-    matrix = np.asarray(features.features[tuned.rows])
-    models = regularisation_path(
-        features.features, fitted.labels, cs, rows=fitted.rows, device=device, progress=advance
-    )
-
-    def seen(model: LogisticRegression) -> tuple[NDArray[np.float32], csr_array]:
-        scores = model.predict_proba(matrix)
-        return with_the_rest_right(scores, tuned.labels, tuned.n_truth) if joined else (scores, tuned.labels)
-
-    trials = []
-    for c, model in zip(cs, models, strict=True):
-        cut, score = global_threshold(*seen(model), tuned.n_truth)
-        trials.append((score, c, cut, model))
-    best, c, cut, model = max(trials, key=lambda trial: trial[0])
-    scores = model.predict_proba(matrix)
-    thresholds = np.full(len(vocabulary.concepts), cut, np.float32)
-    if rule == "per-concept":
-        thresholds = per_concept_thresholds(*seen(model), tuned.n_truth, cut)[: len(thresholds)]
-    predicted = apply_thresholds(scores, thresholds)
-    table = concept_table(scores, predicted, tuned.labels)
-    table.insert(0, "concept", list(vocabulary.concepts))
-    table.insert(1, "threshold", thresholds)
-    figures = {
-        "concepts": len(vocabulary.concepts),
-        "fitted_on": len(fitted.rows),
-        "tuned_on": len(tuned.rows),
-        "c": c,
-        "score_by_c": {str(trial[1]): trial[0] for trial in trials},
-        "rule": rule,
-        "threshold": float(cut) if np.isfinite(cut) else None,
-        "not_converged": int((~model.report.converged).sum()),
-        "score_global": best,
-        "score": mean_image_f1(predicted, tuned.labels, tuned.n_truth),
-    }
-    return Fit(Classifier(vocabulary, model, thresholds), table, figures)
+        try:
+            calibration = Calibration(arrays.pop("calibration.slopes"), arrays.pop("calibration.offsets"))
+            numbers, copied_from = arrays.pop("rule.numbers"), float(about["copied_from"])
+            rule = Rule(about["rule"], numbers, copied_from, int(about["at_least"]))
+            model = LogisticRegression.from_state(arrays)
+        except KeyError as error:
+            raise ArtifactError(
+                f"{folder / _MODEL}: no {error}; expected a classifier of this version: delete {folder} "
+                "and run `imageclef classify` again"
+            ) from None
+        return cls(Vocabulary.read(folder / _VOCABULARY), model, Decision(calibration, rule))

@@ -1,6 +1,6 @@
 """L-BFGS on many concepts at once: each with its own memory, step and end, all in one pass over the rows.
 
-    direction = -H gradient                     H: the last 10 pairs upon diag(1 / (c e + r)), damped
+    direction = -H gradient                     H: the last 20 pairs upon diag(1 / (c e + r)), damped
     evaluate at point + direction               one pass, for every concept that still moves
     remember (step, change of gradient)         also of a step that is not taken: it holds for convex f
     take the step if the loss fell, or if the slope at its end still falls
@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import torch
 
 from imageclef.concepts.objective import Objective, Position
+from imageclef.errors import ConfigError
 
-MEMORY = 10
+MEMORY = 20
 HISTORY_BYTES = 512 * 2**20
 """Concepts advance in windows whose memory of pairs fits into this; their answers do not depend on it."""
 
@@ -42,10 +43,19 @@ class Limits:
     Attributes:
         tolerance: of g' H g / (2 f), the relative gap that a quadratic with the mean curvature would have.
         max_passes: after which it leaves as it stands.
+
+    Raises:
+        ConfigError: the tolerance is not between 0 and 1, or the passes are negative.
     """
 
     tolerance: float
     max_passes: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < 1:
+            raise ConfigError(f"logistic regression: tolerance is {self.tolerance}; expected between 0 and 1")
+        if self.max_passes < 0:
+            raise ConfigError(f"logistic regression: max_passes is {self.max_passes}; expected 0 or more")
 
 
 @dataclass

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special
 
 from imageclef.concepts.lbfgs import Limits, Solution, minimise
 from imageclef.concepts.objective import Objective, Position
-from imageclef.concepts.rows import FeatureRows, StandardisedRows, take_moments
+from imageclef.concepts.rows import FeatureRows, Moments, StandardisedRows, take_moments
+from imageclef.concepts.targets import ClassWeight, ClassWeights, Labels, indicator
 from imageclef.errors import TrainingError
 
 
@@ -38,6 +40,16 @@ class ConvergenceReport:
     gradient_norms: NDArray[np.float64]
     total_passes: NDArray[np.int64]
 
+    def reasons(self) -> dict[int, str]:
+        """Why a concept was not fitted, or not to the end, by its column; the others are left out."""
+        reasons = {
+            int(concept): f"stopped after {self.passes[concept]} passes with an estimated "
+            f"{self.gaps[concept]:.1e} of its loss left to gain"
+            for concept in np.flatnonzero(~self.converged)
+        }
+        degenerate = np.flatnonzero(self.degenerate)
+        return reasons | dict.fromkeys(degenerate.tolist(), "no image or every image has it: nothing to fit")
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -51,39 +63,48 @@ class Fit:
 class Problem:
     """Rows and labels, their moments, and the concepts that can be fitted.
 
+    Attributes:
+        digest: a sha256 in hexadecimal of everything that a position and a fit depend on, but C and limits.
+
     Args:
         features: (n_images, n_features), an array or a memory map.
-        labels: (n_rows, n_concepts), sparse, line i for the i-th of `rows`; not 0 is a positive.
+        labels: (n_rows, n_concepts), line i for the i-th of `rows`, as `indicator` takes them.
         rows: (n_rows,) the images to fit on; all of them if None.
         device: of torch.
         block_rows: rows in memory at a time.
+        class_weight: None, "balanced", or what a positive counts, one number or (n_concepts,).
 
     Raises:
         TrainingError: a feature is not finite, or the shapes do not agree.
+        ConfigError: a class weight is not a finite number above 0, or there is not one for each concept.
     """
 
     def __init__(
         self,
         features: NDArray[np.float32],
-        labels: sparse.csr_array,
+        labels: sparse.csr_array | ArrayLike,
         rows: NDArray[np.int64] | None,
         device: str,
         block_rows: int | None,
+        class_weight: ClassWeight = None,
     ) -> None:
-        chosen = FeatureRows(features, rows, device, block_rows)
-        if len(chosen) == 0 or len(chosen) != labels.shape[0]:
+        chosen, positives = FeatureRows(features, rows, device, block_rows), indicator(labels)
+        if len(chosen) == 0 or len(chosen) != positives.shape[0]:
             raise TrainingError(
-                f"logistic regression: {len(chosen)} rows of features and {labels.shape[0]} of labels; "
+                f"logistic regression: {len(chosen)} rows of features and {positives.shape[0]} of labels; "
                 "expected as many of both, and at least one"
             )
-        positives = sparse.csr_array(labels, dtype=bool)
         moments = take_moments(chosen, positives)
-        self._objective = Objective(StandardisedRows(chosen, moments), moments)
         self._n = len(chosen)
         self._prevalences = moments.prevalences
+        weights = ClassWeights.of(class_weight, moments.prevalences)
+        self._negatives = weights.negatives
+        targets = Labels(positives, weights.ratios, chosen.device)
+        self._objective = Objective(StandardisedRows(chosen, moments), moments, targets)
         fitted = np.flatnonzero((moments.prevalences > 0) & (moments.prevalences < 1))
         self._concepts = torch.from_numpy(fitted).to(chosen.device)
         self._uncounted_passes = 1
+        self.digest = _digest(moments, positives, self._objective.basis, weights)
 
     def start(self) -> Position:
         """Every concept at the logit of its prevalence."""
@@ -108,6 +129,10 @@ class Problem:
         """Move a position from one C to another without reading a row."""
         self._objective.reweigh(position, self._ridges(old), self._ridges(new))
 
+    def go_on(self) -> None:
+        """The passes so far are in a report that was made earlier."""
+        self._uncounted_passes = 0
+
     def solve(
         self,
         start: Position,
@@ -126,11 +151,9 @@ class Problem:
         return solution.position, fit
 
     def _ridges(self, c: float | NDArray[np.float64]) -> torch.Tensor:
-        """(n_fitted,) float32: r = 1 / (C n)."""
-        fitted = self._concepts.cpu().numpy()
-        ridges = 1 / (
-            np.broadcast_to(np.asarray(c, dtype=np.float64), self._prevalences.shape)[fitted] * self._n
-        )
+        """(n_fitted,) float32: r = 1 / (C n), of a loss in which a negative counts 1."""
+        strengths = np.broadcast_to(np.asarray(c, dtype=np.float64), self._prevalences.shape)
+        ridges = (1 / (strengths * self._n * self._negatives))[self._concepts.cpu().numpy()]
         return torch.from_numpy(ridges.astype(np.float32)).to(self._concepts.device)
 
     def _fit(self, solution: Solution, limits: Limits) -> Fit:
@@ -146,9 +169,10 @@ class Problem:
             converged=gaps <= limits.tolerance,
             degenerate=degenerate,
             passes=self._spread(solution.passes).astype(np.int64),
-            losses=self._spread(position.losses),
+            losses=self._spread(position.losses) * self._negatives,
             gaps=gaps,
-            gradient_norms=self._spread(torch.linalg.vector_norm(position.gradients, dim=1)),
+            gradient_norms=self._spread(torch.linalg.vector_norm(position.gradients, dim=1))
+            * self._negatives,
             total_passes=np.asarray(self._uncounted_passes, dtype=np.int64),
         )
         return Fit(weights, intercepts, report)
@@ -158,3 +182,13 @@ class Problem:
         spread = np.zeros(len(self._prevalences))
         spread[self._concepts.cpu().numpy()] = values.cpu().numpy()
         return spread
+
+
+def _digest(moments: Moments, labels: sparse.csr_array, basis: torch.Tensor, weights: ClassWeights) -> str:
+    """Of the numbers themselves: positions stand in a basis that is theirs to the last bit."""
+    digest = hashlib.sha256(repr((labels.shape, basis.shape, basis.device.type)).encode())
+    arrays = [getattr(moments, field.name) for field in fields(moments)]
+    arrays += [basis.cpu().numpy(), labels.indptr, labels.indices, weights.negatives, weights.ratios]
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()

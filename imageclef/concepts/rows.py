@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from imageclef.errors import TrainingError
+from imageclef.errors import DataError, TrainingError
 
 CPU_BLOCK = 8192
 CUDA_BLOCK = 65536
@@ -31,19 +31,25 @@ class FeatureRows:
         rows: (n_rows,) the rows to take, in any order; all of them by default.
         device: where the blocks are handed out.
         block_rows: the most rows of a block; by default what suits the device.
+
+    Raises:
+        DataError: the features are not a matrix.
     """
 
     def __init__(
         self,
-        features: NDArray[np.float32],
+        features: ArrayLike,
         rows: NDArray[np.int64] | None,
         device: str,
         block_rows: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.block_rows = block_rows or (CUDA_BLOCK if self.device.type == "cuda" else CPU_BLOCK)
-        self.n_features = int(features.shape[1])
-        self._features = features
+        # What is an array already may be a memory map and has to stay one.
+        self._features = features if isinstance(features, np.ndarray) else np.asarray(features)
+        if self._features.ndim != 2:
+            raise DataError(f"features have shape {self._features.shape}; expected (n_images, n_features)")
+        self.n_features = int(self._features.shape[1])
         self._rows = rows
 
     def __len__(self) -> int:
@@ -55,13 +61,14 @@ class FeatureRows:
 
     def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """Yield positions and their rows (n_block, n_features); the tensor is overwritten by the next one."""
-        buffer = np.empty((min(self.block_rows, len(self)), self.n_features), dtype=np.float32)
+        # Of torch, whose memory is aligned: products of the same rows are then the same in every process.
+        buffer = torch.empty(min(self.block_rows, len(self)), self.n_features, dtype=torch.float32)
         for start in range(0, len(self), self.block_rows):
             where = slice(start, min(start + self.block_rows, len(self)))
             block = buffer[: where.stop - start]
             source = where if self._rows is None else self._rows[where]
-            np.copyto(block, self._features[source], casting="same_kind")
-            yield where, torch.from_numpy(block).to(self.device)
+            np.copyto(block.numpy(), self._features[source], casting="same_kind")
+            yield where, block.to(self.device)
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,20 @@ def mean_image_f1(predicted: sparse.csr_array, labels: sparse.csr_array, n_truth
         labels: (n_images, n_concepts), sparse.
         n_truth: (n_images,), concepts of the truth in and outside the vocabulary.
     """
+    counted = np.asarray(n_truth) > 0
+    return float(np.mean(image_f1(predicted, labels, n_truth)[counted])) if counted.any() else 0.0
+
+
+def image_f1(
+    predicted: sparse.csr_array, labels: sparse.csr_array, n_truth: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The F1 of each image, (n_images,); 0 for one without truth, which the mean leaves out."""
     answered, truth = sparse.csr_array(predicted, dtype=bool), sparse.csr_array(labels, dtype=bool)
     hits = np.asarray(answered.multiply(truth).sum(axis=1)).ravel()
     sizes = np.asarray(n_truth) + np.asarray(answered.sum(axis=1)).ravel()
-    counted = np.asarray(n_truth) > 0
-    return float(np.mean(2.0 * hits[counted] / sizes[counted])) if counted.any() else 0.0
+    f1 = np.zeros(len(sizes))
+    np.divide(2.0 * hits, sizes, out=f1, where=np.asarray(n_truth) > 0)
+    return f1
 
 
 def apply_thresholds(
@@ -108,6 +117,45 @@ def per_concept_thresholds(
         if not any(moved):
             break
     return ascent.thresholds
+
+
+def best_k(
+    scores: NDArray[np.float32], labels: sparse.csr_array, n_truth: NDArray[np.int64]
+) -> tuple[int, float]:
+    """The one number of concepts, the most certain of each image, with the best mean per-image F1.
+
+    Args:
+        scores: (n_images, n_concepts).
+        labels: (n_images, n_concepts), sparse.
+        n_truth: (n_images,).
+
+    Returns:
+        k, at least 1 and the lowest of equally good ones, and its mean F1.
+
+    Raises:
+        TrainingError: no image has truth.
+    """
+    scored, truth, sizes = _images_with_truth(scores, labels, n_truth)
+    order = np.argsort(-scored, axis=1, kind="stable")
+    hits = np.cumsum(np.take_along_axis(truth, order, axis=1), axis=1, dtype=np.float64)
+    means = np.mean(2.0 * hits / (np.arange(1, scored.shape[1] + 1) + sizes[:, None]), axis=0)
+    best = int(np.argmax(means))
+    return best + 1, float(means[best])
+
+
+def top_k(scores: NDArray[np.float32], k: int, images: NDArray[np.bool_] | None = None) -> sparse.csr_array:
+    """The k concepts with the highest scores, of equal ones the earlier columns.
+
+    Args:
+        scores: (n_images, n_concepts).
+        k: for each image.
+        images: (n_images,) those that get any; all by default.
+    """
+    chosen = np.arange(len(scores)) if images is None else np.flatnonzero(images)
+    columns = np.argsort(-scores[chosen], axis=1, kind="stable")[:, :k]
+    rows = np.repeat(chosen, columns.shape[1])
+    entries = (np.ones(columns.size, dtype=bool), (rows, columns.ravel()))
+    return sparse.csr_array(sparse.coo_array(entries, shape=scores.shape))
 
 
 def expected_f1_top_k(probabilities: NDArray[np.float32], expected_outside: float = 0.0) -> sparse.csr_array:

@@ -6,7 +6,6 @@ twice for one image is kept once (no real list seen has one). Everything else is
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -73,28 +72,6 @@ def read_ids(path: Path) -> list[str]:
     skip = 1 if is_id_name(lines[0]) and len(lines) > 1 else 0
     plain = (ListLine(i + 1, lines[i].strip(), None) for i in range(skip, len(lines)))
     return [line.image_id for line in each_once(path, plain)]
-
-
-def read_concept_names(path: Path) -> dict[str, str]:
-    """Read the table of concept names: ``concept``, ``concept_name`` with a TAB or a comma between.
-
-    Returns:
-        A name for each concept; the first where it has several.
-
-    Raises:
-        DataError: the file cannot be read, or a line has not these two columns.
-    """
-    lines = read_text_lines(path)
-    separator = "\t" if "\t" in lines[0] else ","
-    names: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        # One reader a line: a stray quotation mark spoils one name, not the rest of the file.
-        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
-        if len(cells) == 2 and CONCEPT.fullmatch(cells[0]):
-            names.setdefault(cells[0], cells[1])
-        elif number > 1:
-            raise DataError(f"{path}:{number}: expected a concept and its name, as in the first line")
-    return names
 
 
 def write_concept_list(path: Path, concepts: Mapping[str, Sequence[str]]) -> None:

@@ -3,7 +3,7 @@
 - HDF5 as the 2018 team wrote it: `/data` (n, d) of floats and `/id` (n,) of variable-length UTF-8.
 - clip-retrieval and its relatives: `.npy` shards, each beside a parquet table whose rows are in its order.
 
-Nothing is read whole: `read_*` returns the ids and something that gives blocks of rows, and `import_features`
+Nothing is read whole: `read_*` returns the ids and something that gives blocks of rows, and `copy_rows`
 copies those into a feature set. Nothing here unpickles.
 """
 
@@ -131,6 +131,17 @@ def read_npy_with_table(
     return ids, _Joined(tuple(shards))
 
 
+def read_npy(path: Path, ids: Sequence[str]) -> tuple[list[str], Rows]:
+    """Open one `.npy` file whose rows are of the images listed elsewhere.
+
+    Raises:
+        DataError: the file cannot be read, or has another number of rows than there are ids.
+    """
+    matrix = _read_shard(path)
+    _check_ids(str(path), ids, len(matrix))
+    return list(ids), matrix
+
+
 def write_parquet(path: Path, ids: Sequence[str], features: Rows, progress: Progress | None = None) -> None:
     """Write a parquet table with the columns `id` and `features`, a list of float32.
 
@@ -154,9 +165,7 @@ def write_parquet(path: Path, ids: Sequence[str], features: Rows, progress: Prog
             _tell(progress, block)
 
 
-def import_features(
-    folder: Path, ids: Sequence[str], rows: Rows, progress: Progress | None = None
-) -> FeatureSet:
+def copy_rows(folder: Path, ids: Sequence[str], rows: Rows, progress: Progress | None = None) -> FeatureSet:
     """Copy rows into a feature set, a block at a time.
 
     Args:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,19 @@ from numpy.typing import NDArray
 from imageclef.errors import ArtifactError, DataError
 
 FEATURES, IDS = "features.npy", "ids.txt"
+
+
+class Matrix(Protocol):
+    """Rows of floats that are read in blocks: an array, a memory map, several of them beside each other."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_images, n_features)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | NDArray[np.int64], /) -> NDArray[Any]:
+        """The rows of a slice or of an array of positions, (n_rows, n_features)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class FeatureSet:
     """
 
     ids: list[str]
-    features: NDArray[np.float32]
+    features: Matrix
 
     @classmethod
     def open(cls, folder: Path) -> FeatureSet:

@@ -18,12 +18,16 @@ class Labelled:
         held: which of them are held out, (n,).
         labels: of the concepts of the vocabulary, (n, n_concepts).
         n_truth: concepts of each image in and outside the vocabulary, (n,).
+        groups: the number of each one's group (patient, study), (n,).
+        folds: the fold of each for cross-validation within its part, (n,); a group is in one fold.
     """
 
     rows: NDArray[np.int64]
     held: NDArray[np.bool_]
     labels: csr_array
     n_truth: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    folds: NDArray[np.int64]
 
     @property
     def fitted(self) -> Labelled:
@@ -37,4 +41,11 @@ class Labelled:
 
     def _part(self, mask: NDArray[np.bool_]) -> Labelled:
         chosen = np.flatnonzero(mask)
-        return Labelled(self.rows[chosen], self.held[chosen], self.labels[chosen], self.n_truth[chosen])
+        return Labelled(
+            self.rows[chosen],
+            self.held[chosen],
+            self.labels[chosen],
+            self.n_truth[chosen],
+            self.groups[chosen],
+            self.folds[chosen],
+        )

@@ -25,7 +25,7 @@ import faiss  # isort: skip
 from numpy.typing import NDArray
 
 from imageclef.errors import ArtifactError, DataError
-from imageclef.features.feature_set import read_ids, write_ids
+from imageclef.features.feature_set import Matrix, read_ids, write_ids
 
 Metric = Literal["l2", "cosine"]
 
@@ -69,7 +69,7 @@ class Index:
     @classmethod
     def build(
         cls,
-        features: NDArray[np.float32],
+        features: Matrix,
         ids: Sequence[str],
         metric: Metric,
         device: str = "cpu",
@@ -87,7 +87,7 @@ class Index:
         Raises:
             DataError: the matrix is empty, has a number that is not finite, or does not fit the ids.
         """
-        if features.ndim != 2 or 0 in features.shape or len(ids) != len(features):
+        if len(features.shape) != 2 or 0 in features.shape or len(ids) != len(features):
             shape = f"shape {features.shape} with {len(ids)} ids"
             raise DataError(
                 f"features of {shape} cannot be indexed; expected (n_images, n_features) and n ids"

@@ -158,6 +158,20 @@ def vote(
     return _keep(shares, places(shares) < most)
 
 
+def shares(
+    choice: Choice,
+    rows: NDArray[np.int64],
+    distances: NDArray[np.float32],
+    metric: Literal["l2", "cosine"],
+    labels: csr_array,
+) -> csr_array:
+    """How much of the vote each concept got, from 0 to 1, (n_queries, n_concepts) float32; see `vote`."""
+    rows, weights = rows[:, : choice.k], similarities(distances[:, : choice.k], metric)
+    if choice.vote != "weighted":
+        weights = np.ones(rows.shape)
+    return csr_array(vote_scores(rows, normalised(weights), labels), dtype=np.float32)
+
+
 def as_scored(shares: NDArray[np.float64]) -> NDArray[np.float32]:
     """Shares as thresholds are tuned on them: a cut must mean the same when it is applied."""
     return shares.astype(np.float32)

@@ -8,7 +8,10 @@ Every concept of an image gets a vote from each run that names it, of that run's
 - ``vote``: those with the most votes, as many as the runs have on average, the first named among equals.
 
 The order is that of first appearance. Where more are left than the edition allows, those with the fewest
-votes go, the last named first.
+votes go, the last named first. A concept that a run names twice gets one vote from it; a run without a
+concept for an image votes for none, and counts in the majority and in the average.
+
+The weights are the caller's; `imageclef.runs.ensemble` finds them on held-out images.
 
 Reference: the AUEB teams at ImageCLEFmed Caption 2020 and 2021 (intersection of models, majority of 20).
 """
@@ -16,12 +19,15 @@ Reference: the AUEB teams at ImageCLEFmed Caption 2020 and 2021 (intersection of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Literal
 
 from imageclef.errors import ConfigError, DataError
 from imageclef.runs.editions import Edition
 
 How = Literal["union", "intersection", "majority", "vote"]
+
+_ROUNDING = 1e-9
 
 
 def merge_runs(
@@ -36,7 +42,7 @@ def merge_runs(
         runs: image id -> concepts, all of the same images.
         how: see above.
         edition: whose limit of concepts holds.
-        weights: of the runs' votes, positive; by default all 1.
+        weights: of the runs' votes, positive and finite; by default all 1.
 
     Returns:
         A run, its images in the order of the first.
@@ -48,7 +54,7 @@ def merge_runs(
     weights = [1.0] * len(runs) if weights is None else list(weights)
     if not runs:
         raise ConfigError("no runs to merge; expected at least one")
-    if len(weights) != len(runs) or not all(weight > 0 for weight in weights):
+    if len(weights) != len(runs) or not all(weight > 0 and isfinite(weight) for weight in weights):
         raise ConfigError(f"weights {weights} for {len(runs)} runs; expected a positive one for each")
     for number, run in enumerate(runs[1:], start=2):
         for image_id in (key for key in (*runs[0], *run) if (key in runs[0]) != (key in run)):
@@ -73,8 +79,9 @@ def _merged(lists: list[Sequence[str]], weights: list[float], how: How, limit: i
     elif how == "intersection":
         kept = [concept for concept in votes if all(concept in concepts for concepts in sets)]
     elif how == "majority":
-        half = sum(weights) / 2
-        kept = [concept for concept, vote in votes.items() if vote > half]
+        # Exactly half is no majority, though 0.2 + 0.1 is a little more than half of 0.2 + 0.3 + 0.1.
+        more_than_half = sum(weights) / 2 * (1 + _ROUNDING)
+        kept = [concept for concept, vote in votes.items() if vote > more_than_half]
     elif how == "vote":
         # Halves are rounded up: of two runs with 1 and 2 concepts, 2 are kept.
         kept = list(votes)

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imageclef.stages.classifier import classify
+    from imageclef.stages.ensembles import ensemble
+    from imageclef.stages.exchange import import_features
     from imageclef.stages.features import extract
     from imageclef.stages.images import ingest
     from imageclef.stages.learner import train
     from imageclef.stages.neighbours import index, knn
+    from imageclef.stages.reporting import report_runs
     from imageclef.stages.score import evaluate, merge, validate
     from imageclef.stages.similarity import similar
     from imageclef.stages.walk import demo
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
 __all__ = [
     "classify",
     "demo",
+    "ensemble",
     "evaluate",
     "extract",
+    "import_features",
     "index",
     "ingest",
     "knn",
     "merge",
+    "report_runs",
     "similar",
     "train",
     "validate",
@@ -43,6 +49,7 @@ _MODULE_OF = {
     "ingest": "images",
     "train": "learner",
     "extract": "features",
+    "import_features": "exchange",
     "classify": "classifier",
     "index": "neighbours",
     "knn": "neighbours",
@@ -50,6 +57,8 @@ _MODULE_OF = {
     "validate": "score",
     "evaluate": "score",
     "merge": "score",
+    "ensemble": "ensembles",
+    "report_runs": "reporting",
     "demo": "walk",
 }
 

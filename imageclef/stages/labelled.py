@@ -5,18 +5,21 @@ Learners, classifiers and votes are fitted on one part; thresholds, k and C are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imageclef.data.concept_list import ConceptLists
-from imageclef.data.splits import held_out
+from imageclef.data.splits import group_folds, held_out
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import DataError
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
 from imageclef.workspace import Collection, Workspace
+
+N_FOLDS = 5
+"""Of the held-out part, for choosing a rule; fewer groups than that are not divided."""
 
 
 def labelled(
@@ -36,7 +39,35 @@ def labelled(
             f"{len(rows)} images of collection train have features and concepts, {int(held.sum())} of them "
             "held out; expected some on either side"
         )
-    return Labelled(rows, held, vocabulary.labels(lists), np.array([len(entry) for entry in lists]))
+    ids = [features.ids[row] for row in rows]
+    return Labelled(
+        rows,
+        held,
+        vocabulary.labels(lists),
+        np.array([len(entry) for entry in lists]),
+        _group_numbers(ids, train.groups),
+        _folds(ids, held, train.groups, workspace.config.split.seed),
+    )
+
+
+def _group_numbers(ids: Sequence[str], groups: Mapping[str, str]) -> NDArray[np.int64]:
+    """(n_images,): equal for images of one group; an image without a group is its own."""
+    numbers: dict[tuple[bool, str], int] = {}
+    keys = ((image_id in groups, groups.get(image_id, image_id)) for image_id in ids)
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def _folds(
+    ids: Sequence[str], held: NDArray[np.bool_], groups: Mapping[str, str], seed: int
+) -> NDArray[np.int64]:
+    """(n_images,): the fold of each image within its part; one fold where there are too few groups."""
+    folds = np.zeros(len(ids), dtype=np.int64)
+    for part in (np.flatnonzero(held), np.flatnonzero(~held)):
+        named = [ids[row] for row in part.tolist()]
+        n_groups = len(np.unique(_group_numbers(named, groups)))
+        if n_groups >= N_FOLDS:
+            folds[part] = group_folds(named, groups, N_FOLDS, seed)
+    return folds
 
 
 def required_concepts(collection: Collection) -> ConceptLists:

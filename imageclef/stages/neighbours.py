@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.concepts.thresholds import global_threshold
@@ -15,12 +19,31 @@ from imageclef.features.labelled import Labelled
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.index import Index
 from imageclef.retrieval.tuning import tune_votes
-from imageclef.retrieval.voting import Choice, Vote, vote
+from imageclef.retrieval.voting import Choice, Vote, shares, vote
+from imageclef.runs.parts import Part
 from imageclef.runs.runfile import knn_run_name
+from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import labelled, required_concepts
 from imageclef.stages.publish import publish_run
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import TRAIN, Workspace
+
+
+@dataclass(frozen=True)
+class _Neighbours:
+    """The neighbours of some images.
+
+    Attributes:
+        ids: the images.
+        rows: of `labels`, (n_images, k), the nearest first.
+        distances: as `Index.search` returns them, of the same shape.
+        labels: of the images that were searched.
+    """
+
+    ids: list[str]
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float32]
+    labels: csr_array
 
 
 def index(config: Config, reporter: Reporter | None = None) -> Report:
@@ -30,11 +53,10 @@ def index(config: Config, reporter: Reporter | None = None) -> Report:
         MissingArtifact: its features have not been extracted.
     """
     workspace, report = Workspace(config), Report("index")
-    features = workspace.features(TRAIN)
-    report.read.append(f"{shown(workspace.features_path(TRAIN))}: {count_of(len(features), 'row')}")
+    features = workspace.features(TRAIN, unit=True)
+    report.read.append(f"{workspace.features_label} of {TRAIN}: {count_of(len(features), 'row')}")
     path = workspace.index_path
-    made_from = {"features": workspace.artifact("features", TRAIN).digest}
-    recipe = Recipe("index", config.index.model_dump(), made_from)
+    recipe = Recipe("index", config.index.model_dump(), {"features": workspace.features_digest(TRAIN)})
     if up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
     else:
@@ -59,54 +81,65 @@ def knn(config: Config, collection: str | None = None, reporter: Reporter | None
     workspace, report = Workspace(config), Report("knn")
     index = Index.load(workspace.artifact("index").path, str(workspace.device))
     report.read.append(f"{shown(workspace.index_path)}: {count_of(len(index), 'row')}")
-    train, features = workspace.collection(TRAIN), workspace.features(TRAIN)
+    train, features = workspace.collection(TRAIN), workspace.features(TRAIN, unit=True)
     concepts = required_concepts(train)
     vocabulary = Vocabulary.count(concepts.values())
     targets = [
-        (workspace.collection(name), workspace.features(name)) for name in workspace.answered(collection)
+        (workspace.collection(name), workspace.features(name, unit=True))
+        for name in workspace.answered(collection)
     ]
-    choice = _tuned(
-        workspace, features, labelled(workspace, train, features, vocabulary), reporter or Silent()
-    )
+    data = labelled(workspace, train, features, vocabulary)
+    held = _held_out(workspace, features, data)
+    choice = _tuned(workspace, held, data.tuned, reporter or Silent())
     figures = {"vote": choice.vote, "k": choice.k, "cut": choice.cut, "score_held_out": choice.score}
     labels = vocabulary.labels([concepts.get(image_id, ()) for image_id in index.ids])
+    held_part = _voted(workspace, choice, held, vocabulary)
     for target, queries in targets:
-        distances, rows = index.search(queries.features, choice.k)
-        voted = vote(choice, rows, distances, config.index.metric, labels, workspace.edition.max_concepts)
-        made_from = {
-            "index": workspace.artifact("index").digest,
-            "features": workspace.artifact("features", target.name).digest,
-        }
-        publish_run(
-            workspace,
-            target,
-            dict(zip(queries.ids, vocabulary.concepts_of(voted), strict=True)),
-            lambda now: knn_run_name(workspace.run_label, config.index.metric, "all", now),
-            {
-                "features": workspace.features_label,
-                "classifier": f"k-NN, {config.index.metric}",
-                **figures,
-                "made_from": made_from,
+        distances, rows = index.search(queries.features[slice(None)], choice.k)
+        neighbours = _Neighbours(queries.ids, rows, distances, labels)
+        about = {
+            "features": workspace.features_label,
+            "classifier": f"k-NN, {config.index.metric}",
+            **figures,
+            "made_from": {
+                "index": workspace.artifact("index").digest,
+                "features": workspace.features_digest(target.name),
             },
-            report,
-        )
+        }
+        name_at = partial(knn_run_name, workspace.run_label, config.index.metric, "all")
+        part = _voted(workspace, choice, neighbours, vocabulary)
+        publish_run(workspace, target, part, held_part, name_at, about, report)
     report.figures["held_out"] = figures
     return report.done(f"imageclef evaluate {report.wrote[0]} TRUTH" if targets else "")
 
 
-def _tuned(workspace: Workspace, features: FeatureSet, data: Labelled, reporter: Reporter) -> Choice:
-    """The vote and k that score best for the held-out part, whose neighbours are sought in the other part."""
-    settings, metric = workspace.config.knn, workspace.config.index.metric
+def _voted(workspace: Workspace, choice: Choice, asked: _Neighbours, vocabulary: Vocabulary) -> Part:
+    """What the neighbours of some images vote for, and their shares of the vote."""
+    metric = workspace.config.index.metric
+    voted = vote(choice, asked.rows, asked.distances, metric, asked.labels, workspace.edition.max_concepts)
+    answers = dict(zip(asked.ids, vocabulary.concepts_of(voted), strict=True))
+    matrix = shares(choice, asked.rows, asked.distances, metric, asked.labels)
+    return Part(answers, Scores(asked.ids, vocabulary.concepts, matrix))
+
+
+def _held_out(workspace: Workspace, features: FeatureSet, data: Labelled) -> _Neighbours:
+    """The neighbours of the held-out images in the other part."""
     fitted, tuned, matrix = data.fitted, data.tuned, features.features
     ids = [features.ids[row] for row in fitted.rows]
-    index = Index.build(np.asarray(matrix[fitted.rows]), ids, metric, str(workspace.device))
-    distances, rows = index.search(np.asarray(matrix[tuned.rows]), max(settings.ks))
+    index = Index.build(matrix[fitted.rows], ids, workspace.config.index.metric, str(workspace.device))
+    distances, rows = index.search(matrix[tuned.rows], max(workspace.config.knn.ks))
+    return _Neighbours([features.ids[row] for row in tuned.rows], rows, distances, fitted.labels)
+
+
+def _tuned(workspace: Workspace, held: _Neighbours, tuned: Labelled, reporter: Reporter) -> Choice:
+    """The vote and k that score best for the held-out part."""
+    settings = workspace.config.knn
     with reporter.progress("tuning the vote", len(settings.ks), "values of k") as advance:
         return tune_votes(
-            rows,
-            distances,
-            metric,
-            fitted.labels,
+            held.rows,
+            held.distances,
+            workspace.config.index.metric,
+            held.labels,
             tuned.labels,
             tuned.n_truth,
             settings.ks,

@@ -1,15 +1,16 @@
-"""Publish a run: the file that the organisers accept, and beside it a JSON file that says how it was made."""
+"""Publish a run: the file that the organisers accept, a JSON file on how it was made, and its scores."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from imageclef.runs.evaluate import official_f1
-from imageclef.runs.runfile import check_run, write_run, write_submission_zip
+from imageclef.runs.parts import Part, write_parts
+from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.workspace import Collection, Workspace
 
@@ -17,7 +18,8 @@ from imageclef.workspace import Collection, Workspace
 def publish_run(
     workspace: Workspace,
     collection: Collection,
-    answers: Mapping[str, Sequence[str]],
+    part: Part,
+    held_out: Part,
     name_at: Callable[[datetime], str],
     about: Mapping[str, Any],
     report: Report,
@@ -27,7 +29,8 @@ def publish_run(
     Args:
         workspace: names the edition and the folder.
         collection: whose ids are answered, in their order.
-        answers: concepts by image; an image without features is answered with none.
+        part: answers and scores; an image without features is answered with none.
+        held_out: the same model's for the held-out training images, by which runs are joined.
         name_at: the run's name at a time.
         about: facts for the JSON file.
         report: gets the path, the notes and the figures.
@@ -36,10 +39,10 @@ def publish_run(
         The run file.
     """
     edition = workspace.edition
-    unanswered = [image_id for image_id in collection.ids if image_id not in answers]
-    run = {image_id: tuple(answers.get(image_id, ())) for image_id in collection.ids}
+    unanswered = [image_id for image_id in collection.ids if image_id not in part.answers]
+    run = {image_id: part.answers.get(image_id, ()) for image_id in collection.ids}
     path = _free_path(workspace.runs_path, name_at(datetime.now(UTC)))
-    write_run(path, run, edition)
+    write_parts(path, Part(run, part.scores.over(run) if part.scores else None), held_out, edition)
     check_run(path, collection.ids, edition)
     facts = {
         "run": path.stem,

@@ -15,7 +15,7 @@ from imageclef.data.decoding import decode
 from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.store import ImageStore
 from imageclef.data.vocabulary import Vocabulary
-from imageclef.errors import DataError, ImageRefused
+from imageclef.errors import ConfigError, DataError, ImageRefused
 from imageclef.features.extract import features_of
 from imageclef.progress import Reporter
 from imageclef.retrieval.index import Index
@@ -43,9 +43,15 @@ def similar(
 
     Raises:
         DataError: the image cannot be read.
+        ConfigError: the index is of other features than the learner's.
         MissingArtifact: the index or the learner is not there.
     """
     workspace, report = Workspace(config), Report("similar", read=[str(image)])
+    if workspace.feature_sets != (workspace.extracted_label,):
+        raise ConfigError(
+            f"features = {list(workspace.feature_sets)}: an image is asked about with the features of the "
+            f"learner alone; expected ['{workspace.extracted_label}'], or leave it out"
+        )
     index = Index.load(workspace.artifact("index").path)
     train, store = workspace.collection(TRAIN), workspace.store(TRAIN)
     concepts = train.concepts or {}

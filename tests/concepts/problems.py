@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression as Oracle
+from sklearn.utils.class_weight import compute_sample_weight
 
 Float64 = NDArray[np.float64]
 
@@ -29,16 +32,31 @@ def standardised(features: NDArray[np.float32]) -> Float64:
     return result
 
 
-def objective(features: NDArray[np.float32], y: NDArray[np.bool_], w: Float64, b: float, c: float) -> float:
-    """0.5 |w|^2 + C sum(log-loss) of weights for standardised features."""
+def objective(
+    features: NDArray[np.float32],
+    y: NDArray[np.bool_],
+    w: Float64,
+    b: float,
+    c: float,
+    counts: Float64 | None,
+) -> float:
+    """0.5 |w|^2 + C sum(counts log-loss) of weights for standardised features; counts (n,) of each image."""
     z = standardised(features) @ w + b
-    return float(0.5 * w @ w + c * np.sum(np.logaddexp(0, z) - y * z))
+    losses = np.logaddexp(0, np.where(y, -z, z))
+    return float(0.5 * w @ w + c * np.sum(losses if counts is None else counts * losses))
 
 
-def oracle_objective(features: NDArray[np.float32], y: NDArray[np.bool_], c: float) -> float:
-    """What scikit-learn's lbfgs reaches."""
-    fitted = Oracle(C=c, tol=1e-8, max_iter=20000).fit(standardised(features), y)
-    return objective(features, y, fitted.coef_[0], float(fitted.intercept_[0]), c)
+def oracle_objective(
+    features: NDArray[np.float32],
+    y: NDArray[np.bool_],
+    c: float,
+    class_weight: Literal["balanced"] | dict[int, float] | float | None = None,
+) -> float:
+    """What scikit-learn's lbfgs reaches; a number is what positives count."""
+    theirs = {0: 1.0, 1: class_weight} if isinstance(class_weight, float) else class_weight
+    fitted = Oracle(C=c, tol=1e-8, max_iter=20000, class_weight=theirs).fit(standardised(features), y)
+    counts = compute_sample_weight(theirs, y)
+    return objective(features, y, fitted.coef_[0], float(fitted.intercept_[0]), c, counts)
 
 
 def reached_objective(
@@ -47,8 +65,11 @@ def reached_objective(
     weights: NDArray[np.float32],
     intercept: float,
     c: float,
+    class_weight: Literal["balanced"] | dict[int, float] | float | None = None,
 ) -> float:
     """The same of weights for features as they come: the standardisation is undone here."""
     x = features.astype(np.float64)
     w = weights.astype(np.float64) * x.std(axis=0)
-    return objective(features, y, w, float(intercept + weights @ x.mean(axis=0)), c)
+    theirs = {0: 1.0, 1: class_weight} if isinstance(class_weight, float) else class_weight
+    shifted = float(intercept + weights @ x.mean(axis=0))
+    return objective(features, y, w, shifted, c, compute_sample_weight(theirs, y))

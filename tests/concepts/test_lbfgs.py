@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from imageclef.concepts.lbfgs import FIRST_DAMPING, Descent, Limits, minimise
 from imageclef.concepts.objective import Objective
 from imageclef.concepts.rows import FeatureRows, StandardisedRows, take_moments
+from imageclef.concepts.targets import Labels, indicator
 
 
 def rare_concepts(n: int = 300, d: int = 60, n_concepts: int = 12) -> tuple[Objective, torch.Tensor]:
@@ -17,8 +17,9 @@ def rare_concepts(n: int = 300, d: int = 60, n_concepts: int = 12) -> tuple[Obje
     for concept in range(n_concepts):
         labels[np.argsort(features[:, concept])[-3 - concept :], concept] = True
     rows = FeatureRows(features, None, "cpu")
-    moments = take_moments(rows, sparse.csr_array(labels))
-    return Objective(StandardisedRows(rows, moments), moments), torch.full((n_concepts,), 1 / n)
+    moments = take_moments(rows, indicator(labels))
+    plain = Labels(indicator(labels), np.ones(n_concepts), torch.device("cpu"))
+    return Objective(StandardisedRows(rows, moments), moments, plain), torch.full((n_concepts,), 1 / n)
 
 
 def test_the_loss_of_no_concept_ever_rises() -> None:

@@ -56,6 +56,8 @@ def test_one_positive_is_fitted_and_none_or_all_are_named() -> None:
     probabilities = model.predict_proba(features)
     assert np.allclose(probabilities[:, 1], 0.5 / 400)
     assert np.allclose(probabilities[:, 2], 1 - 0.5 / 400)
+    nothing = "no image or every image has it: nothing to fit"
+    assert model.report.reasons() == {1: nothing, 2: nothing}
 
 
 def test_constant_and_repeated_columns_do_no_harm() -> None:
@@ -69,6 +71,68 @@ def test_constant_and_repeated_columns_do_no_harm() -> None:
     for concept, y in enumerate(labels.toarray().T):
         reached = reached_objective(wide, y, model.weights[concept], model.intercepts[concept], 1.0)
         assert reached == pytest.approx(oracle_objective(wide, y, 1.0), rel=2e-5)
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 120), (2, 5), (2, 1), (60, 60)])
+@pytest.mark.parametrize("c", [0.1, 100.0])
+def test_more_features_than_rows(n: int, d: int, c: float) -> None:
+    features, labels = drawn(n=n, d=d, n_concepts=3)
+    dense = labels.toarray()
+    dense[0], dense[1] = True, False
+    model = LogisticRegression(c).fit(features, dense)
+    assert model.report.converged.all()
+    for concept, y in enumerate(dense.T):
+        reached = reached_objective(features, y, model.weights[concept], model.intercepts[concept], c)
+        assert reached == pytest.approx(oracle_objective(features, y, c), rel=1e-4)
+
+
+def test_columns_of_very_unlike_scales() -> None:
+    features, labels = drawn()
+    plain = LogisticRegression(tolerance=1e-9).fit(features, labels)
+    scales = np.geomspace(1e-15, 1e15, 12)[np.random.default_rng(0).permutation(12)].astype(np.float32)
+    model = LogisticRegression(tolerance=1e-9).fit(features * scales, labels)
+    assert model.report.converged.all()
+    np.testing.assert_allclose(model.report.losses, plain.report.losses, rtol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_proba(features * scales), plain.predict_proba(features), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_nothing_to_fit_at_all() -> None:
+    features, _ = drawn()
+    dense = np.zeros((400, 3), bool)
+    dense[:, 1] = True
+    for labels in (dense, dense[:, :0]):
+        counts: list[int] = []
+        models = regularisation_path(features, labels, [0.1, 1.0], progress=counts.append)
+        assert all(model.report.degenerate.all() for model in models)
+        assert sum(counts) == 2 * labels.shape[1]
+        assert np.isfinite(models[0].predict_proba(features)).all()
+        assert LogisticRegression(class_weight="balanced").fit(features, labels).report.degenerate.all()
+
+
+def test_a_zero_that_is_stored_is_no_positive() -> None:
+    features, labels = drawn()
+    stored = labels.astype(np.uint8)
+    stored.data[::3] = 0
+    pruned = sparse.csr_array(stored.toarray())
+    assert pruned.nnz < stored.nnz
+    for class_weight in (None, "balanced"):
+        np.testing.assert_array_equal(
+            LogisticRegression(class_weight=class_weight).fit(features, stored).weights,
+            LogisticRegression(class_weight=class_weight).fit(features, pruned).weights,
+        )
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_columns_that_are_the_label_itself(class_weight: str | None) -> None:
+    features, labels = drawn(n=3000)
+    y = labels[:, [3]].toarray().ravel()
+    exact = np.hstack([features, y[:, None], 1000 * y[:, None]]).astype(np.float32)
+    model = LogisticRegression(1e4, class_weight=class_weight).fit(exact, y)
+    assert model.report.converged.all()
+    reached = reached_objective(exact, y, model.weights[0], model.intercepts[0], 1e4, class_weight)
+    assert reached == pytest.approx(oracle_objective(exact, y, 1e4, class_weight), rel=1e-3)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -156,6 +220,8 @@ def test_a_fit_that_was_cut_short_says_so_and_goes_on() -> None:
     assert not short.report.converged.all()
     assert (short.report.gaps[~short.report.converged] > short.tolerance).all()
     assert short.report.passes.max() == 3
+    assert set(short.report.reasons()) == set(np.flatnonzero(~short.report.converged))
+    assert all("stopped after 3 passes" in reason for reason in short.report.reasons().values())
     whole = LogisticRegression().fit(features, labels)
     resumed = LogisticRegression().fit(features, labels, warm_start=short)
     np.testing.assert_allclose(resumed.report.losses, whole.report.losses, rtol=5e-6)
@@ -188,9 +254,15 @@ def test_the_state_holds_all_of_a_model() -> None:
 def test_wrong_arguments_are_refused() -> None:
     features, labels = drawn()
     with pytest.raises(ConfigError, match="c is 0; expected finite numbers above 0"):
-        LogisticRegression(c=0)
+        LogisticRegression(c=0).fit(features, labels)
     with pytest.raises(ConfigError, match=r"tolerance is 1\.5; expected between 0 and 1"):
-        LogisticRegression(tolerance=1.5)
+        LogisticRegression(tolerance=1.5).fit(features, labels)
+    with pytest.raises(ConfigError, match="max_passes is -1; expected 0 or more"):
+        LogisticRegression(max_passes=-1).fit(features, labels)
+    with pytest.raises(ConfigError, match=r"c is \[\]; expected finite numbers above 0"):
+        regularisation_path(features, labels, [])
+    with pytest.raises(DataError, match=r"features have shape \(400,\); expected \(n_images, n_features\)"):
+        LogisticRegression().fit(features[:, 0], labels)
     with pytest.raises(TrainingError, match="400 rows of features and 399 of labels"):
         LogisticRegression().fit(features, sparse.csr_array(labels[:399]))
     with pytest.raises(TrainingError, match="0 rows of features and 0 of labels"):
@@ -201,10 +273,11 @@ def test_wrong_arguments_are_refused() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_the_answer_of_the_cpu() -> None:
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_cuda_gives_the_answer_of_the_cpu(class_weight: str | None) -> None:
     features, labels = drawn(n=3000, d=40, n_concepts=30)
-    on_cpu = LogisticRegression().fit(features, labels)
-    on_cuda = LogisticRegression(device="cuda").fit(features, labels)
+    on_cpu = LogisticRegression(class_weight=class_weight).fit(features, labels)
+    on_cuda = LogisticRegression(device="cuda", class_weight=class_weight).fit(features, labels)
     assert on_cuda.report.converged.all()
     np.testing.assert_allclose(on_cuda.report.losses, on_cpu.report.losses, rtol=1e-5)
     np.testing.assert_allclose(

@@ -6,6 +6,7 @@ import torch
 
 from imageclef.concepts.objective import Objective
 from imageclef.concepts.rows import FeatureRows, StandardisedRows, take_moments
+from imageclef.concepts.targets import Labels, indicator
 from tests.concepts.problems import drawn, standardised
 
 C = 0.7
@@ -15,7 +16,12 @@ def built(block_rows: int = 64) -> tuple[Objective, np.ndarray, np.ndarray]:
     features, labels = drawn(n=200, d=6, n_concepts=4)
     rows = FeatureRows(features, None, "cpu", block_rows)
     moments = take_moments(rows, labels)
-    return Objective(StandardisedRows(rows, moments), moments), standardised(features), labels.toarray()
+    plain = Labels(indicator(labels), np.ones(4), torch.device("cpu"))
+    return (
+        Objective(StandardisedRows(rows, moments), moments, plain),
+        standardised(features),
+        labels.toarray(),
+    )
 
 
 def losses_in_float64(
@@ -52,7 +58,7 @@ def test_one_pass_gives_losses_gradients_and_curvatures() -> None:
     rng = np.random.default_rng(0)
     weights, intercepts = rng.standard_normal((4, 6)), rng.standard_normal(4)
     concepts, ridges = torch.tensor([2, 0]), torch.full((2,), 1 / (C * 200))
-    in_basis = weights @ objective._basis.double().numpy()
+    in_basis = weights @ objective.basis.double().numpy()
     points = torch.from_numpy(np.column_stack([in_basis, intercepts]))[concepts].float()
     here = objective.evaluate(points, concepts, ridges)
     expected = losses_in_float64(x, y, weights, intercepts)[[2, 0]]
@@ -96,5 +102,5 @@ def test_weights_fold_and_unfold() -> None:
     points = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
     weights, intercepts = objective.fold(points)
     np.testing.assert_allclose(objective.unfold(weights, intercepts), points, atol=1e-4)
-    in_basis = x @ (points[:, :-1].double() @ objective._basis.double().T).numpy().T + points[:, -1].numpy()
+    in_basis = x @ (points[:, :-1].double() @ objective.basis.double().T).numpy().T + points[:, -1].numpy()
     np.testing.assert_allclose(features.astype(float) @ weights.T + intercepts, in_basis, atol=1e-3)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from imageclef.data.concept_list import (
     read_concept_list,
-    read_concept_names,
     read_ids,
     write_concept_list,
 )
@@ -160,16 +159,6 @@ def test_ids_of_a_plain_file(text: str, tmp_path: Path) -> None:
 def test_refuses_plain_ids(text: str, complaint: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=complaint):
         read_ids(write(tmp_path / "ids.txt", text))
-
-
-def test_concept_names(tmp_path: Path) -> None:
-    expected = {"C1": "Lung, left", "C2": "Heart"}
-    tab = "concept\tconcept_name\nC1\tLung, left\nC2\tHeart\nC2\tCor\n"
-    comma = 'concept,concept_name\nC1,"Lung, left"\nC2,Heart\n'
-    assert read_concept_names(write(tmp_path / "names.csv", tab)) == expected
-    assert read_concept_names(write(tmp_path / "names.csv", comma)) == expected
-    with pytest.raises(DataError, match=r"names\.csv:3: expected a concept and its name"):
-        read_concept_names(write(tmp_path / "names.csv", "concept\tconcept_name\nC1\tLung\nC2\n"))
 
 
 ids = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\ufeff"), min_size=1).filter(

@@ -11,7 +11,7 @@ import pytest
 from imageclef.errors import DataError
 from imageclef.features import exchange
 from imageclef.features.exchange import (
-    import_features,
+    copy_rows,
     read_hdf5,
     read_npy_with_table,
     write_hdf5,
@@ -64,7 +64,7 @@ def test_hdf5_of_others_becomes_a_feature_set(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["data"] = ROWS.astype(np.float64)
         file["id"] = np.array([name.encode() for name in IDS], dtype="S8")
-    found = import_features(tmp_path / "set", *read_hdf5(tmp_path / "f.h5"))
+    found = copy_rows(tmp_path / "set", *read_hdf5(tmp_path / "f.h5"))
     assert found.ids == IDS
     assert found.features.dtype == np.float32
     np.testing.assert_array_equal(found.features, ROWS)
@@ -104,9 +104,7 @@ def test_shards_beside_tables_are_one_matrix(tmp_path: Path) -> None:
         for stop in range(start, 8):
             np.testing.assert_array_equal(rows[start:stop], expected[start:stop])
     done: list[int] = []
-    np.testing.assert_array_equal(
-        import_features(tmp_path / "set", ids, rows, done.append).features, expected
-    )
+    np.testing.assert_array_equal(copy_rows(tmp_path / "set", ids, rows, done.append).features, expected)
     assert done == [2, 2, 1]
 
 
@@ -170,4 +168,4 @@ def test_numbers_that_are_not_finite_as_float32_are_named(tmp_path: Path) -> Non
         rows = ROWS.astype(np.float64)
         rows[3, 1] = bad
         with pytest.raises(DataError, match="row 3, image 'd': a feature is not finite"):
-            import_features(tmp_path, IDS, rows)
+            copy_rows(tmp_path, IDS, rows)

@@ -50,6 +50,13 @@ def test_half_of_the_votes_is_no_majority() -> None:
     assert merge_runs([{"a": ("C1",)}, {"a": ("C1", "C2")}], "majority", EDITION) == {"a": ("C1",)}
 
 
+def test_half_of_the_weights_is_no_majority_in_spite_of_rounding() -> None:
+    assert sum([0.2, 0.3, 0.1]) / 2 < 0.2 + 0.1
+    rivals = [{"a": ("C1",)}, {"a": ("C2",)}, {"a": ("C1",)}]
+    assert merge_runs(rivals, "majority", EDITION, [0.2, 0.3, 0.1]) == {"a": ()}
+    assert merge_runs(rivals, "majority", EDITION, [0.2, 0.3, 0.1001]) == {"a": ("C1",)}
+
+
 def test_weights_decide() -> None:
     two = [{"a": ("C1",)}, {"a": ("C2",)}, {"a": ("C3",)}]
     assert merge_runs(two, "majority", EDITION, [1, 1, 3]) == {"a": ("C3",)}
@@ -62,6 +69,56 @@ def test_a_run_merged_with_itself_is_itself(how: How, run: dict[str, tuple[str, 
     merged = merge_runs([run] * times, how, EDITION)
     assert merged == run
     assert list(merged) == list(run)
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("empty", [(), ("",), ("", "")])
+def test_nothing_merged_with_nothing_is_nothing(how: How, empty: tuple[str, ...], tmp_path: Path) -> None:
+    merged = merge_runs([{"a": empty, "b": ()}] * 3, how, EDITION, [1, 2, 3])
+    assert merged == {"a": (), "b": ()}
+    write_run(tmp_path / "run.csv", merged, EDITION)
+    check_run(tmp_path / "run.csv", ["a", "b"], EDITION)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("union", ("C1", "C2")),
+        ("intersection", ()),
+        ("majority", ("C1",)),
+        ("vote", ("C1",)),
+    ],
+)
+def test_an_empty_list_votes_for_nothing_but_counts(how: How, expected: tuple[str, ...]) -> None:
+    """Two of three name C1; the mean length of 2, 1 and 0 is 1."""
+    lists: list[tuple[str, ...]] = [("C1", "C2"), (), ("C1",)]
+    assert merge_runs([{"a": concepts} for concepts in lists], how, EDITION) == {"a": expected}
+
+
+@pytest.mark.parametrize("how", HOWS)
+@given(some=runs, twice=st.integers(1, 3))
+def test_a_concept_named_twice_has_one_vote(
+    how: How, some: list[dict[str, tuple[str, ...]]], twice: int
+) -> None:
+    repeated = [{image_id: named * (1 + twice) for image_id, named in run.items()} for run in some]
+    assert merge_runs(repeated, how, EDITION) == merge_runs(some, how, EDITION)
+
+
+@pytest.mark.parametrize("how", HOWS)
+@given(some=runs, where=st.integers(0, 5), how_often=st.integers(1, 3))
+def test_empty_runs_change_only_what_is_counted(
+    how: How, some: list[dict[str, tuple[str, ...]]], where: int, how_often: int
+) -> None:
+    """Windows without an answer leave a union alone, wherever they stand; no run gains a concept by them."""
+    nothing: dict[str, tuple[str, ...]] = {"a": (), "b": ()}
+    merged = merge_runs(some, how, EDITION)
+    joined = merge_runs([*some[:where], *[nothing] * how_often, *some[where:]], how, EDITION)
+    for image_id in "ab":
+        assert set(joined[image_id]) <= set(merged[image_id])
+    if how == "union":
+        assert joined == merged
+    if how == "intersection":
+        assert joined == nothing
 
 
 def slow_merge(lists: Sequence[Sequence[str]], how: How) -> list[str]:
@@ -113,6 +170,8 @@ def test_refuses_other_images() -> None:
         ("xor", 1, None, "no way 'xor' to merge runs; expected union, intersection, majority or vote"),
         ("vote", 2, [1.0], r"weights \[1\.0\] for 2 runs; expected a positive one for each"),
         ("vote", 2, [1.0, 0.0], r"weights \[1\.0, 0\.0\] for 2 runs"),
+        ("vote", 2, [1.0, float("inf")], r"weights \[1\.0, inf\] for 2 runs"),
+        ("vote", 2, [1.0, float("nan")], r"weights \[1\.0, nan\] for 2 runs"),
     ],
 )
 def test_refuses_what_makes_no_sense(

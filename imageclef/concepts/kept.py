@@ -1,0 +1,69 @@
+"""Fits that are kept on disk, so that a path over many strengths goes on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from imageclef.concepts.objective import Position
+from imageclef.concepts.problem import ConvergenceReport, Fit
+from imageclef.errors import ArtifactError
+from imageclef.learners.checkpoint import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class KeptFits:
+    """A folder with one file for each strength; a file is used by the problem that it was made for only.
+
+    Attributes:
+        folder: made if it is not there; None keeps nothing.
+        problem: what everything in a file depends on, in words or as a digest.
+    """
+
+    folder: Path | None
+    problem: str
+
+    def save(self, c: float, position: Position, fit: Fit) -> None:
+        """Keep where a fit ended; the file appears whole or not at all."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"position.{field.name}": getattr(position, field.name) for field in fields(position)}
+        arrays = {"fit.weights": fit.weights, "fit.intercepts": fit.intercepts}
+        arrays |= {f"report.{field.name}": getattr(fit.report, field.name) for field in fields(fit.report)}
+        tensors |= {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
+        meta = {"problem": self.problem, "sha256": _sha256(tensors)}
+        save_tensors(self._path(self.folder, c), tensors, meta)
+
+    def load(self, c: float, device: torch.device) -> tuple[Position, Fit] | None:
+        """What `save` kept of this problem; None if it did not, or if the file is damaged."""
+        if self.folder is None:
+            return None
+        try:
+            tensors, meta = load_tensors(self._path(self.folder, c))
+        except ArtifactError:
+            return None
+        if meta != {"problem": self.problem, "sha256": _sha256(tensors)}:
+            return None
+        position = Position(*(tensors[f"position.{field.name}"].to(device) for field in fields(Position)))
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        names = [field.name for field in fields(ConvergenceReport)]
+        report = ConvergenceReport(**{name: arrays[f"report.{name}"] for name in names})
+        return position, Fit(arrays["fit.weights"], arrays["fit.intercepts"], report)
+
+    @staticmethod
+    def _path(folder: Path, c: float) -> Path:
+        return folder / f"c-{c!r}.safetensors"
+
+
+def _sha256(tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name].cpu().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,212 @@
+"""Which rule decides: chosen by cross-validation over groups, on images that nothing was fitted to.
+
+A rule with many numbers always does best on the images it was tuned on. Here each is tuned, calibration and
+all, on some of the held-out images and scored on the others, group by group. A rule is taken instead of the
+plain global cut only where it gains more than one standard error of the gain.
+
+Reference: L. Breiman et al., "Classification and regression trees", 1984 (the rule of one standard error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from imageclef.concepts.calibration import Calibration, fit_calibration, plain
+from imageclef.concepts.rules import Evidence, Nearest, Rule, RuleName, decide, tune
+from imageclef.concepts.thresholds import image_f1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to decide.
+
+    Attributes:
+        rule: by its name.
+        refined: whether it sees calibrated probabilities and leaves no image without an answer.
+        copies: whether it may copy the nearest image's concepts.
+    """
+
+    rule: RuleName
+    refined: bool = True
+    copies: bool = False
+
+
+PLAIN = "global"
+CANDIDATES: dict[str, Candidate] = {
+    PLAIN: Candidate("global", refined=False),
+    "calibrated": Candidate("global"),
+    "expected-f1": Candidate("expected-f1"),
+    "per-concept": Candidate("per-concept"),
+    "fixed-k": Candidate("fixed-k"),
+    "calibrated+nearest": Candidate("global", copies=True),
+    "expected-f1+nearest": Candidate("expected-f1", copies=True),
+    "per-concept+nearest": Candidate("per-concept", copies=True),
+    "fixed-k+nearest": Candidate("fixed-k", copies=True),
+}
+"""By name, the plainest first: of equally good ones the first is taken."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Images that nothing was fitted to, n of them.
+
+    Attributes:
+        log_odds: (n, n_concepts) float32.
+        labels: (n, n_concepts), sparse.
+        n_truth: (n,), concepts of the truth in and outside the vocabulary.
+        nearest: their nearest training images.
+        groups: (n,) the number of each one's group.
+        folds: (n,) the fold of each; a group is in one fold. With one fold for all, what is tuned on them is
+            also scored on them.
+    """
+
+    log_odds: NDArray[np.float32]
+    labels: sparse.csr_array
+    n_truth: NDArray[np.int64]
+    nearest: Nearest | None
+    groups: NDArray[np.int64]
+    folds: NDArray[np.int64]
+
+    def take(self, images: NDArray[np.int64]) -> HeldOut:
+        """Some of the images."""
+        return HeldOut(
+            self.log_odds[images],
+            self.labels[images],
+            self.n_truth[images],
+            None if self.nearest is None else self.nearest.take(images),
+            self.groups[images],
+            self.folds[images],
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A tuned way to decide: calibration, then a rule."""
+
+    calibration: Calibration
+    rule: Rule
+
+    def __call__(
+        self, log_odds: NDArray[np.float32], nearest: Nearest | None, most: int | None = None
+    ) -> tuple[sparse.csr_array, NDArray[np.float32]]:
+        """Answers (n_images, n_concepts) sparse, and the probabilities they come from, of the same shape."""
+        scores = self.calibration.probabilities(log_odds)
+        return decide(self.rule, Evidence(scores, nearest), most), scores
+
+    def within(self, n_concepts: int) -> Decision:
+        """That of the first concepts alone: without the columns that `windows.py` adds for tuning."""
+        calibration = Calibration(self.calibration.slopes[:n_concepts], self.calibration.offsets[:n_concepts])
+        numbers = self.rule.numbers
+        return Decision(calibration, replace(self.rule, numbers=numbers[:n_concepts]))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a candidate did on the held-out images, each decided by what was tuned on the other folds.
+
+    Attributes:
+        name: of the candidate.
+        answers: (n, n_concepts), sparse.
+        scores: (n, n_concepts) float32, the probabilities that the candidate saw.
+        f1: (n,), NaN for images without truth.
+        gain: in mean F1, over the plain global cut.
+        spread: the standard error of the gain over groups.
+        folds: the mean F1 of each fold.
+    """
+
+    name: str
+    answers: sparse.csr_array
+    scores: NDArray[np.float32]
+    f1: NDArray[np.float64]
+    gain: float
+    spread: float
+    folds: tuple[float, ...]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What is worth writing down."""
+        score = float(np.nanmean(self.f1))
+        return {"score": score, "gain": self.gain, "spread": self.spread, "folds": list(self.folds)}
+
+    def within(self, n_concepts: int) -> Trial:
+        """The answers among the first concepts alone."""
+        return replace(self, answers=self.answers[:, :n_concepts], scores=self.scores[:, :n_concepts])
+
+
+def tuned(name: str, held: HeldOut) -> Decision:
+    """A candidate tuned on all of some images.
+
+    Raises:
+        TrainingError: no image has truth.
+    """
+    return _decision(CANDIDATES[name], _calibration(held, CANDIDATES[name].refined), held)
+
+
+def cross_validated(names: Iterable[str], held: HeldOut) -> list[Trial]:
+    """Try candidates on images that they were not tuned on.
+
+    Args:
+        names: of candidates; the plain one is tried first in any case.
+        held: in the complement of each of its folds an image has truth.
+    """
+    numbers, everyone = np.unique(held.folds), np.arange(len(held.folds))
+    folds = [(everyone[held.folds != fold], everyone[held.folds == fold]) for fold in numbers]
+    if len(numbers) == 1:
+        folds = [(everyone, everyone)]
+    names = list(dict.fromkeys([PLAIN, *names]))
+    refined = any(CANDIDATES[name].refined for name in names)
+    fitted = [_calibration(held.take(tuning), refined) for tuning, _ in folds]
+    trials: list[Trial] = []
+    for name in names:
+        parts = []
+        for (tuning, tested), calibration in zip(folds, fitted, strict=True):
+            decision = _decision(CANDIDATES[name], calibration, held.take(tuning))
+            rest = held.take(tested)
+            parts.append(decision(rest.log_odds, rest.nearest))
+        back = np.argsort(np.concatenate([tested for _, tested in folds]))
+        answers = sparse.csr_array(sparse.vstack([answers for answers, _ in parts], format="csr")[back])
+        scores = np.concatenate([scores for _, scores in parts])[back]
+        trials.append(_judged(name, answers, scores, trials[0].f1 if trials else None, held))
+    return trials
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The trial with the highest score of those whose gain exceeds its spread; the first if there is none."""
+    worthy = [trials[0], *(trial for trial in trials[1:] if trial.gain > trial.spread)]
+    return max(worthy, key=lambda trial: trial.gain)
+
+
+def _calibration(held: HeldOut, refined: bool) -> Calibration:
+    return fit_calibration(held.log_odds, held.labels) if refined else plain(held.log_odds.shape[1])
+
+
+def _decision(candidate: Candidate, fitted: Calibration, held: HeldOut) -> Decision:
+    """The candidate's rule, tuned on these images; plain ones leave the calibration alone."""
+    calibration = fitted if candidate.refined else plain(held.log_odds.shape[1])
+    nearest = held.nearest if candidate.copies else None
+    evidence = Evidence(calibration.probabilities(held.log_odds), nearest)
+    rule = tune(candidate.rule, evidence, held.labels, held.n_truth, amended=candidate.refined)
+    return Decision(calibration, rule)
+
+
+def _judged(
+    name: str,
+    answers: sparse.csr_array,
+    scores: NDArray[np.float32],
+    base: NDArray[np.float64] | None,
+    held: HeldOut,
+) -> Trial:
+    f1 = np.where(held.n_truth > 0, image_f1(answers, held.labels, held.n_truth), np.nan)
+    gains = f1 - (f1 if base is None else base)
+    counted = np.isfinite(gains)
+    mean = float(gains[counted].mean())
+    of_groups = np.bincount(held.groups[counted], gains[counted] - mean)
+    spread = float(np.sqrt(np.square(of_groups).sum()) / counted.sum())
+    folds = tuple(float(np.nanmean(f1[held.folds == fold])) for fold in np.unique(held.folds))
+    return Trial(name, answers, scores, f1, mean, spread, folds)

@@ -1,0 +1,1 @@
+"""What runs are worth, on one page: scores with intervals, comparisons, concepts, confusions, calibration."""
