@@ -29,6 +29,7 @@ from imageclef.concepts.problem import ConvergenceReport, Fit, Problem
 from imageclef.concepts.rows import FeatureRows
 from imageclef.concepts.targets import ClassWeight
 from imageclef.errors import ConfigError, DataError
+from imageclef.features.feature_set import Matrix
 
 
 class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -78,7 +79,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self,
-        features: NDArray[np.float32],
+        features: Matrix | NDArray[np.float32],
         labels: sparse.csr_array | ArrayLike,
         rows: NDArray[np.int64] | None = None,
         warm_start: LogisticRegression | None = None,
@@ -120,7 +121,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._of_a_vector = classes is not None
         return self
 
-    def decision_function(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def decision_function(self, features: Matrix | NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-odds (n_images, n_concepts) of features (n_images, n_features); after a vector (n_images,)."""
         check_is_fitted(self)
         rows = FeatureRows(features, None, self.device, self.block_rows)
@@ -136,7 +137,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             scores[where] = torch.addmm(intercepts, block, weights).cpu().numpy()
         return scores[:, 0] if self._of_a_vector else scores
 
-    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict_proba(self, features: Matrix | NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (n_images, n_concepts), or of both classes (n_images, 2) after a vector."""
         scores = self.decision_function(features)
         probabilities: NDArray[np.float32] = special.expit(scores, out=scores)
@@ -144,7 +145,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.column_stack([1 - probabilities, probabilities])
         return probabilities
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.generic]:
+    def predict(self, features: Matrix | NDArray[np.float32]) -> NDArray[np.generic]:
         """Which concepts are likelier than not: (n_images, n_concepts) uint8, or the classes of a vector."""
         likely = self.decision_function(features) > 0
         answers: NDArray[np.generic] = (
@@ -172,7 +173,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def regularisation_path(
-    features: NDArray[np.float32],
+    features: Matrix | NDArray[np.float32],
     labels: sparse.csr_array,
     cs: Sequence[float],
     rows: NDArray[np.int64] | None = None,

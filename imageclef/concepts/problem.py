@@ -16,6 +16,7 @@ from imageclef.concepts.objective import Objective, Position
 from imageclef.concepts.rows import FeatureRows, Moments, StandardisedRows, take_moments
 from imageclef.concepts.targets import ClassWeight, ClassWeights, Labels, indicator
 from imageclef.errors import TrainingError
+from imageclef.features.feature_set import Matrix
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Problem:
 
     def __init__(
         self,
-        features: NDArray[np.float32],
+        features: Matrix | NDArray[np.float32],
         labels: sparse.csr_array | ArrayLike,
         rows: NDArray[np.int64] | None,
         device: str,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from imageclef.errors import DataError, TrainingError
+from imageclef.features.feature_set import Matrix
 
 CPU_BLOCK = 8192
 CUDA_BLOCK = 65536
@@ -27,7 +29,7 @@ class FeatureRows:
     """The chosen rows of a feature matrix, as float32 blocks on a device.
 
     Args:
-        features: (n_images, n_features), an array or a memory map.
+        features: (n_images, n_features), an array, a memory map or a `Matrix`.
         rows: (n_rows,) the rows to take, in any order; all of them by default.
         device: where the blocks are handed out.
         block_rows: the most rows of a block; by default what suits the device.
@@ -38,16 +40,18 @@ class FeatureRows:
 
     def __init__(
         self,
-        features: ArrayLike,
+        features: Matrix | ArrayLike,
         rows: NDArray[np.int64] | None,
         device: str,
         block_rows: int | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.block_rows = block_rows or (CUDA_BLOCK if self.device.type == "cuda" else CPU_BLOCK)
-        # What is an array already may be a memory map and has to stay one.
-        self._features = features if isinstance(features, np.ndarray) else np.asarray(features)
-        if self._features.ndim != 2:
+        # What is read in blocks, such as a memory map, has to stay as it is.
+        self._features: Matrix = (
+            cast(Matrix, features) if hasattr(features, "shape") else np.asarray(features)
+        )
+        if len(self._features.shape) != 2:
             raise DataError(f"features have shape {self._features.shape}; expected (n_images, n_features)")
         self.n_features = int(self._features.shape[1])
         self._rows = rows

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from imageclef.concepts.ranking import descending
 from imageclef.errors import TrainingError
 
 LEAST_GAIN = 1e-12
@@ -72,14 +73,12 @@ def global_threshold(
         TrainingError: no image has truth.
     """
     scored, truth, sizes = _images_with_truth(scores, labels, n_truth)
-    order = np.argsort(-scored, axis=1)
-    descending = np.take_along_axis(scored, order, axis=1)
+    ranked, order = descending(scored)
     hits = np.cumsum(np.take_along_axis(truth, order, axis=1), axis=1, dtype=np.float32)
     f1 = 2.0 * hits / (np.arange(1, scored.shape[1] + 1) + sizes[:, None])
     steps = np.diff(f1, axis=1, prepend=0.0).ravel()
-    cuts = descending.ravel()
-    falling = np.argsort(-cuts)
-    cuts, total = cuts[falling], np.cumsum(steps[falling])
+    cuts, falling = descending(ranked.ravel())
+    total = np.cumsum(steps[falling])
     # Equal scores are answered together: only the last of them is a cut.
     last = np.append(cuts[1:] != cuts[:-1], True)
     threshold = cuts[last][np.argmax(total[last])]
@@ -136,7 +135,7 @@ def best_k(
         TrainingError: no image has truth.
     """
     scored, truth, sizes = _images_with_truth(scores, labels, n_truth)
-    order = np.argsort(-scored, axis=1, kind="stable")
+    _, order = descending(scored)
     hits = np.cumsum(np.take_along_axis(truth, order, axis=1), axis=1, dtype=np.float64)
     means = np.mean(2.0 * hits / (np.arange(1, scored.shape[1] + 1) + sizes[:, None]), axis=0)
     best = int(np.argmax(means))
@@ -152,7 +151,7 @@ def top_k(scores: NDArray[np.float32], k: int, images: NDArray[np.bool_] | None 
         images: (n_images,) those that get any; all by default.
     """
     chosen = np.arange(len(scores)) if images is None else np.flatnonzero(images)
-    columns = np.argsort(-scores[chosen], axis=1, kind="stable")[:, :k]
+    columns = descending(scores[chosen])[1][:, :k]
     rows = np.repeat(chosen, columns.shape[1])
     entries = (np.ones(columns.size, dtype=bool), (rows, columns.ravel()))
     return sparse.csr_array(sparse.coo_array(entries, shape=scores.shape))
@@ -168,13 +167,13 @@ def expected_f1_top_k(probabilities: NDArray[np.float32], expected_outside: floa
         probabilities: (n_images, n_concepts), calibrated.
         expected_outside: true concepts outside the vocabulary that an image has on average.
     """
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    hits = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1, dtype=np.float64)
+    ranked, order = descending(probabilities)
+    hits = np.cumsum(ranked, axis=1, dtype=np.float64)
     k = np.arange(1, probabilities.shape[1] + 1)
     best = np.argmax(2 * hits / (k + hits[:, -1:] + expected_outside), axis=1)
-    chosen = np.zeros(probabilities.shape, dtype=bool)
-    np.put_along_axis(chosen, order, np.arange(len(k)) <= best[:, None], axis=1)
-    return sparse.csr_array(chosen)
+    images, places = np.nonzero(k - 1 <= best[:, None])
+    entries = (np.ones(len(images), dtype=bool), (images, order[images, places]))
+    return sparse.csr_array(sparse.coo_array(entries, shape=probabilities.shape))
 
 
 def limit(scores: NDArray[np.float32], predicted: sparse.csr_array, max_concepts: int) -> sparse.csr_array:
@@ -207,8 +206,7 @@ class _Ascent:
         start: np.float32,
     ) -> None:
         self.thresholds = np.full(scores.shape[1], start, dtype=np.float32)
-        self._order = np.argsort(-np.ascontiguousarray(scores.T), axis=1)
-        self._scores = np.take_along_axis(scores.T, self._order, axis=1)
+        self._scores, self._order = descending(scores.T)
         self._truth = np.take_along_axis(truth.T, self._order, axis=1)
         answered = scores >= start
         self._hits = (answered & truth).sum(axis=1).astype(np.float64)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imageclef.concepts.rows import FeatureRows
 from imageclef.errors import DataError
 from imageclef.features.columns import side_by_side
 from imageclef.features.feature_set import FeatureSet
@@ -43,3 +44,18 @@ def test_unit_rows_give_every_set_one_say() -> None:
         for one in (A.features, zero.features)
     ]
     assert rows[2] @ rows[3] / 2 == pytest.approx(np.mean(cosines), abs=1e-6)
+
+
+def test_a_classifier_reads_them_in_blocks_as_they_are() -> None:
+    both = side_by_side([A, B])
+    taken: list[object] = []
+
+    class Watched(type(both.features)):  # type: ignore[misc]
+        def __getitem__(self, rows: object, /) -> np.ndarray:
+            taken.append(rows)
+            return super().__getitem__(rows)
+
+    watched = Watched(both.features.parts, both.features.n_images)
+    blocks = [block.numpy().copy() for _, block in FeatureRows(watched, None, "cpu", 2).blocks()]
+    np.testing.assert_array_equal(np.concatenate(blocks), both.features[:])
+    assert taken == [slice(0, 2), slice(2, 3)]
