@@ -44,8 +44,11 @@ ingest train extract classify index knn: setup  ## Run a stage on imageclef.toml
 uapt-2018: setup  ## Make the nine runs of 2018; IMAGES=FOLDER holds train, valid and their lists
 	$(BIN)/python pipelines/uapt_2018.py $(IMAGES) --preset $(or $(PRESET),small)
 
-bench: setup  ## Measure the solver and ingest against others, side by side; IMAGES=FOLDER of real images
+bench: setup  ## Measure solver, rules and ingest, side by side with others; IMAGES=FOLDER of real images
 	$(BIN)/python pipelines/bench_logistic.py
+	$(BIN)/python pipelines/bench_logistic.py --preset large --tolerance 1e-3 1e-5 --tol 1e-4
+	$(BIN)/python pipelines/bench_logistic.py --preset mapped
+	$(BIN)/python pipelines/bench_rules.py
 	$(if $(IMAGES),$(BIN)/python pipelines/bench_ingest.py $(IMAGES))
 
 lock: setup  ## Write requirements.lock anew

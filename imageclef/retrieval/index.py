@@ -1,70 +1,79 @@
-"""Exact nearest neighbours in a feature matrix, by Euclidean distance or by cosine similarity.
+"""An index of feature rows that can be searched, added to, removed from, saved and loaded.
 
-faiss proposes, float64 disposes: faiss finds somewhat more than k candidates in float32, whose distances are
-then computed again from the differences in float64. faiss takes squared distances as |x|^2 + |q|^2 - 2 x.q,
-which cancels for near duplicates: a row's distance from itself comes out as anything but 0. Where the last
-candidate is not farther than the k-th neighbour by more than faiss can err, more candidates are asked for, so
-that the answer is that of brute force in float64, and equal rows always come in the order of the index.
+The kind `flat` is exact: its answer is that of brute force in float64, equally near rows in the order of the
+index. The approximate kinds (`imageclef.retrieval.kinds`) are tuned to a recall that is asked for; the
+distances that they answer with are exact too.
 
 Reference: J. Johnson, M. Douze, H. Jegou: Billion-scale similarity search with GPUs, 2017.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-
-# torch before faiss: both bring a CUDA runtime and an OpenMP, the first one loaded serves both, and torch is
-# built against exactly its own.
-import torch  # noqa: F401  isort: skip
-import faiss  # isort: skip
 from numpy.typing import NDArray
 
-from imageclef.errors import ArtifactError, DataError
-from imageclef.features.feature_set import Matrix, read_ids, write_ids
+from imageclef.errors import ConfigError, DataError
+from imageclef.features.feature_set import Matrix
+from imageclef.retrieval import files, stored
+from imageclef.retrieval.contents import Contents
+from imageclef.retrieval.growth import added, compacted, merged, settled
+from imageclef.retrieval.kinds import Kind, check_can_remove, check_kind
+from imageclef.retrieval.recall import Recall
+from imageclef.retrieval.vectors import Metric, as_distances, prepared
+from imageclef.retrieval.view import View
+from imageclef.retrieval.writing import write
 
-Metric = Literal["l2", "cosine"]
-
-_FLAT, _IDS, _ABOUT = "index.faiss", "ids.txt", "index.json"
 _BLOCK_ROWS = 8192
-_SPARE = 32
-_WIDEST = 2048  # faiss on a GPU finds at most this many
-_GATHER_NUMBERS = 1 << 22
-# faiss errs by less than this times sqrt(d) (|x| + |q|)^2: over five times what was seen, d from 1 to 4,096.
-_ROUNDING = 1e-6
 
 
 class Index:
     """The rows of a feature matrix, ready to be searched.
 
-    Attributes:
-        ids: the image of each row.
-        metric: what `search` measures.
+    Rows are numbered from 0 in the order in which they were added, without those that were removed.
     """
 
-    def __init__(self, flat: Any, ids: list[str], metric: Metric, device: str = "cpu") -> None:
-        self.ids = ids
-        self.metric: Metric = metric
-        self._flat = flat
-        # A view of faiss's own memory, so that the rows are held once.
-        n, d = int(flat.ntotal), int(flat.d)
-        self._rows: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), n * d).reshape(n, d)
-        self._searcher = flat
-        if device.startswith("cuda") and faiss.get_num_gpus() > 0:
-            self._resources = faiss.StandardGpuResources()
-            self._searcher = faiss.index_cpu_to_gpu(self._resources, 0, flat)
+    def __init__(self, contents: Contents, device: str = "cpu") -> None:
+        self._contents: Contents = contents
+        self._device = device
+        self._view = View(contents, device)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return self._contents.n_rows - len(self._contents.dead)
+
+    @property
+    def metric(self) -> Metric:
+        """What `search` measures."""
+        return self._contents.metric
+
+    @property
+    def kind(self) -> Kind:
+        """How it is searched."""
+        return self._contents.kind
 
     @property
     def n_features(self) -> int:
         """The width of a row."""
-        return int(self._flat.d)
+        return self._contents.n_features
+
+    @property
+    def made_with(self) -> str:
+        """Names the features that it was built with; empty if nobody said."""
+        return self._contents.made_with
+
+    @property
+    def recall(self) -> Recall | None:
+        """What was asked and what was measured; None for `flat`, which finds everything."""
+        return self._contents.recall
+
+    @property
+    def ids(self) -> list[str]:
+        """The image of each row."""
+        return self._view.ids
 
     @classmethod
     def build(
@@ -74,179 +83,199 @@ class Index:
         metric: Metric,
         device: str = "cpu",
         progress: Callable[[int], None] | None = None,
+        *,
+        kind: Kind = "flat",
+        recall: float = 0.95,
+        made_with: str = "",
     ) -> Index:
         """Index every row of a matrix.
 
         Args:
-            features: (n_images, n_features), an array or a memory map, which is read in blocks.
-            ids: the image of each row.
-            metric: `l2`, or `cosine`, for which the index holds the rows at length 1 (a row of zeros stays).
-            device: where to search; `cuda` means the GPU where faiss sees one, and the CPU elsewhere.
+            features: (n_images, n_features), an array or a memory map, which is read in blocks. Float16 is
+                held as float16, all else as float32.
+            ids: the image of each row, none twice.
+            metric: `l2`, or `cosine`, for which rows are compared at length 1 (a row of zeros stays).
+            device: where to search; `cuda` means the GPU where faiss sees one, and otherwise torch's.
+                Approximate kinds are searched on the CPU.
             progress: told how many rows were added.
+            kind: exact, or one of the approximate kinds.
+            recall: what an approximate kind is tuned to, above 0 and at most 1; see `recall` for what it got.
+            made_with: names the features, such as the digest of their learner.
 
         Raises:
-            DataError: the matrix is empty, has a number that is not finite, or does not fit the ids.
+            DataError: the matrix is empty, has a number that is not finite, or does not fit the ids; an id
+                appears twice.
+            ConfigError: the kind cannot be, or the recall is out of range.
         """
         if len(features.shape) != 2 or 0 in features.shape or len(ids) != len(features):
             shape = f"shape {features.shape} with {len(ids)} ids"
             raise DataError(
                 f"features of {shape} cannot be indexed; expected (n_images, n_features) and n ids"
             )
-        n, d = features.shape
-        flat = faiss.IndexFlatL2(d) if metric == "l2" else faiss.IndexFlatIP(d)
-        # Not add(): its buffer doubles as it grows, and the old and the new one are in memory together.
-        flat.codes.resize(n * d * 4)
-        flat.ntotal = n
-        index = cls(flat, list(ids), metric)
-        for start in range(0, n, _BLOCK_ROWS):
-            block = index._prepared(features[start : start + _BLOCK_ROWS], f"features from row {start}")
-            index._rows[start : start + len(block)] = block
-            if progress is not None:
-                progress(len(block))
-        return cls(flat, index.ids, metric, device)
+        check_kind(kind, len(features))
+        if not 0 < recall <= 1:
+            raise ConfigError(f"recall = {recall}; expected above 0 and at most 1")
+        half = features[slice(0, 1)].dtype == np.float16
+        dtype = np.dtype(np.float16 if half else np.float32)
+        empty = Contents(kind, metric, features.shape[1], dtype, made_with, ())
+        contents = settled(added(empty, features, ids, progress), recall)
+        return cls(contents, device)
 
-    def search(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def add(self, features: Matrix, ids: Sequence[str], made_with: str = "") -> None:
+        """Append rows.
+
+        Raises:
+            DataError: an id is in the index already or appears twice; the features do not fit.
+            ConfigError: they are of another learner.
+        """
+        self.require(made_with)
+        if len(features.shape) != 2 or features.shape != (len(ids), self.n_features):
+            raise DataError(
+                f"features of shape {features.shape} with {len(ids)} ids cannot be added; "
+                f"expected (n, {self.n_features}) and n ids"
+            )
+        known = self._view.row_of
+        if present := next((image_id for image_id in ids if image_id in known), None):
+            raise DataError(f"image '{present}' is in the index already; expected new ids, or replace it")
+        self._change(settled(added(self._contents, features, ids)))
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Take rows out.
+
+        Raises:
+            DataError: an id is not in the index.
+            ConfigError: the kind cannot remove.
+        """
+        check_can_remove(self.kind)
+        rows = self.rows_of(ids)
+        self._change(self._contents.without(self._view.numbers(rows)))
+
+    def replace(self, features: Matrix, ids: Sequence[str], made_with: str = "") -> None:
+        """Give images other rows; they come last in the order of the index.
+
+        Raises:
+            DataError: an id is not in the index; the features do not fit.
+            ConfigError: the kind cannot remove, or the features are of another learner.
+        """
+        before = self._contents
+        self.remove(ids)
+        try:
+            self.add(features, ids, made_with)
+        except BaseException:
+            self._change(before)
+            raise
+
+    def search(
+        self, queries: NDArray[np.float32], k: int, among: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The k nearest rows of each query; rows that are equally near come in the order of the index.
 
         Args:
             queries: (n_queries, n_features).
             k: at least 1; no more than there are rows are returned.
+            among: the rows that may be answered, (n_images,); None for all.
 
         Returns:
-            Distances and rows, each (n_queries, min(k, n_images)), the nearest first. For `l2` the distance
-            is Euclidean (not squared) and rises; for `cosine` it is the similarity, from 1 to -1, and falls;
-            a vector of zeros has similarity 0 to everything.
+            Distances and rows, each (n_queries, min(k, rows that may be answered)), the nearest first. For
+            `l2` the distance is Euclidean (not squared) and rises; for `cosine` it is the similarity, from
+            1 to -1, and falls; a vector of zeros has similarity 0 to everything.
 
         Raises:
-            DataError: the queries do not fit the index, or k is less than 1.
+            DataError: the queries or the mask do not fit the index, or k is less than 1.
         """
         if k < 1:
             raise DataError(f"k is {k}; expected at least 1")
         if queries.ndim != 2 or queries.shape[1] != self.n_features:
             raise DataError(f"queries of shape {queries.shape}; expected (n_queries, {self.n_features})")
-        k = min(k, len(self))
+        if among is not None and among.shape != (len(self),):
+            raise DataError(f"a mask of shape {among.shape} over rows; expected ({len(self)},)")
+        k = min(k, len(self) if among is None else int(np.count_nonzero(among)))
         gaps, rows = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        for start in range(0, len(queries), _BLOCK_ROWS):
+        for start in range(0, len(queries) if k else 0, _BLOCK_ROWS):
             block = slice(start, start + _BLOCK_ROWS)
-            prepared = self._prepared(queries[block], f"queries from row {start}")
-            gaps[block], rows[block] = self._nearest(prepared, k)
-        distances = np.sqrt(gaps) if self.metric == "l2" else 1 - gaps / 2
-        return distances.astype(np.float32), rows
+            asked = prepared(queries[block], self.metric, f"queries from row {start}")
+            gaps[block], rows[block] = self._view.nearest(asked, k, among)
+        return as_distances(gaps, self.metric), rows
+
+    def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """The rows of these images, (n_ids,).
+
+        Raises:
+            DataError: one is not in the index.
+        """
+        try:
+            return np.fromiter((self._view.row_of[image_id] for image_id in ids), np.int64, count=len(ids))
+        except KeyError as missing:
+            raise DataError(f"image {missing} is not in the index; expected one of its {len(self)}") from None
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The features of rows as they are compared, at length 1 for the cosine, (n_rows, n_features)."""
+        return self._view.rows.take(self._view.numbers(rows))
+
+    def require(self, made_with: str) -> None:
+        """Refuse features that are not those of the index; where either has no name, nothing is known.
+
+        Raises:
+            ConfigError: they are others.
+        """
+        if made_with and self.made_with and made_with != self.made_with:
+            raise ConfigError(
+                f"the index is of the features {self.made_with}, these are {made_with}; "
+                "expected the same learner, or build the index again"
+            )
+
+    def attach(self, name: str, data: bytes) -> None:
+        """Keep bytes with the index, saved at the same instant; a plain name, such as `files.csv`."""
+        self._contents = replace(self._contents, attached={**self._contents.attached, name: data})
+
+    def attached(self, name: str) -> bytes | None:
+        """The bytes that were attached under a name."""
+        data = self._contents.attached.get(name)
+        return data.read_bytes() if isinstance(data, Path) else data
 
     def save(self, folder: Path) -> None:
-        """Write `index.faiss`, `ids.txt` and `index.json` into a folder, made where it is missing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(self._flat, str(folder / _FLAT))
-        write_ids(folder / _IDS, self.ids)
-        about = {"format": 1, "metric": self.metric, "n_images": len(self), "n_features": self.n_features}
-        (folder / _ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        """Put the index in the place of what is in a folder: a kill at any instant leaves the old or the new.
+
+        Where the index came from this folder, only what was changed is written.
+
+        Raises:
+            ArtifactError: another process is changing the folder, or has changed it since.
+        """
+        with files.locked(folder):
+            self._save(folder)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Index:
-        """Read what `save` wrote.
+        """Open what `save` wrote; rows are memory-mapped.
 
         Raises:
+            MissingArtifact: there is none.
             ArtifactError: a file is missing, damaged, or does not fit the others.
         """
-        ids, path = read_ids(folder / _IDS), folder / _ABOUT
-        try:
-            metric = json.loads(path.read_text(encoding="utf-8"))["metric"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ArtifactError(f"{path}: {error}; expected JSON with the metric of an index") from None
-        kinds = {"l2": faiss.METRIC_L2, "cosine": faiss.METRIC_INNER_PRODUCT}
-        if metric not in kinds:
-            raise ArtifactError(f"{path}: metric {metric!r}; expected 'l2' or 'cosine'")
-        path = folder / _FLAT
-        try:
-            flat = faiss.read_index(str(path))
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ArtifactError(f"{path}: {reason}; expected a faiss index") from None
-        if (
-            not isinstance(flat, faiss.IndexFlat)
-            or flat.metric_type != kinds[metric]
-            or flat.ntotal != len(ids)
-        ):
-            found = f"{type(flat).__name__} of {flat.ntotal} rows"
-            raise ArtifactError(f"{path}: {found}; expected a flat {metric} index of {len(ids)} rows")
-        return cls(flat, ids, metric, device)
+        return cls(stored.read(folder), device)
 
-    def _prepared(self, vectors: NDArray[Any], where: str) -> NDArray[np.float32]:
-        """Finite float32, (n, n_features); at length 1 for the cosine."""
-        block = np.ascontiguousarray(vectors, dtype=np.float32)
-        if not np.isfinite(block).all():
-            raise DataError(f"{where}: a number is not finite; expected finite numbers")
-        if self.metric == "l2":
-            return block
-        # In float64, whose range the square of no float32 leaves.
-        lengths = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
-        unit = np.zeros_like(block)
-        np.divide(block, lengths, out=unit, where=lengths > 0, casting="same_kind")
-        return unit
+    @classmethod
+    @contextmanager
+    def changing(cls, folder: Path) -> Iterator[Index]:
+        """Load an index, have it changed, and save it where no error came up; one process at a time.
 
-    def _nearest(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Gaps and rows, each (n_queries, k), by rising gap; queries as `_prepared` leaves them.
-
-        A gap is the squared Euclidean distance; between vectors of length 1 that is 2 - 2 similarity.
+        Raises:
+            MissingArtifact: there is none.
+            ArtifactError: it is damaged, or another process is changing it.
         """
-        gaps, rows = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        pending, width = np.arange(len(queries)), k + _SPARE
-        while len(pending) and width < min(len(self), _WIDEST):
-            asked = queries[pending]
-            proposed, candidates = self._searcher.search(asked, width)
-            farthest = proposed[:, -1].astype(np.float64)
-            near_gaps, near_rows = self._ranked(asked, candidates, k)
-            farthest = farthest if self.metric == "l2" else 2 - 2 * farthest
-            # faiss fills up with row -1 where squares leave the range of float32.
-            certain = self._beyond(asked, near_gaps[:, -1], farthest) & (candidates >= 0).all(axis=1)
-            gaps[pending[certain]], rows[pending[certain]] = near_gaps[certain], near_rows[certain]
-            pending, width = pending[~certain], 8 * width
-        if len(pending):
-            # Queries that tie with thousands of rows are mostly one and the same: images without a keypoint.
-            distinct, which = np.unique(queries[pending], axis=0, return_inverse=True)
-            found = [self._brute_force(query, k) for query in distinct]
-            gaps[pending] = np.stack([gap for gap, _ in found])[which]
-            rows[pending] = np.stack([row for _, row in found])[which]
-        return gaps, rows
+        stored.read_about(folder)
+        with files.locked(folder):
+            index = cls.load(folder)
+            before = index._contents
+            yield index
+            if index._contents is not before:
+                index._save(folder)
 
-    def _beyond(
-        self, queries: NDArray[np.float32], kth: NDArray[np.float64], farthest: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """True where every row that faiss did not propose must be farther than the k-th neighbour."""
-        lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
-        # A row that was missed is nearer than the k-th neighbour, hence no longer than |q| and that distance.
-        slack = _ROUNDING * np.sqrt(self.n_features) * (2 * lengths + np.sqrt(kth)) ** 2
-        return np.asarray(farthest - slack > kth)
+    def _save(self, folder: Path) -> None:
+        # In two steps: the first refills the structure in memory, whatever becomes of the second.
+        self._change(merged(compacted(self._contents)))
+        self._change(write(folder, self._contents))
 
-    def _ranked(
-        self, queries: NDArray[np.float32], candidates: NDArray[np.int64], k: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The k nearest of the candidates (n_queries, width), by gap and row."""
-        gaps = np.empty(candidates.shape)
-        for block in _blocks(len(queries), candidates.shape[1] * self.n_features):
-            gaps[block] = self._gaps(queries[block, None], self._rows[candidates[block]])
-        order = np.lexsort((candidates, gaps), axis=1)[:, :k]
-        return np.take_along_axis(gaps, order, axis=1), np.take_along_axis(candidates, order, axis=1)
-
-    def _brute_force(
-        self, query: NDArray[np.float32], k: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        gaps = np.concatenate(
-            [self._gaps(query, self._rows[block]) for block in _blocks(len(self), self.n_features)]
-        )
-        order = np.argsort(gaps, kind="stable")[:k]
-        return gaps[order], order
-
-    def _gaps(self, queries: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Squared distances along the last axis, from differences, in float64."""
-        differences = np.subtract(rows, queries, dtype=np.float64)
-        gaps: NDArray[np.float64] = np.einsum("...d,...d->...", differences, differences)
-        if self.metric == "cosine":
-            gaps[np.broadcast_to(~(rows.any(axis=-1) & queries.any(axis=-1)), gaps.shape)] = 2.0
-        return gaps
-
-
-def _blocks(n: int, numbers_each: int) -> Iterator[slice]:
-    """Slices of 0..n whose items have a bounded number of numbers together."""
-    step = max(1, _GATHER_NUMBERS // numbers_each)
-    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+    def _change(self, contents: Contents) -> None:
+        self._contents = contents
+        self._view = View(contents, self._device)

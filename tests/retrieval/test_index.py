@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from imageclef.errors import ArtifactError, DataError
 from imageclef.retrieval import index as index_module
+from imageclef.retrieval import segments, vectors
 from imageclef.retrieval.index import Index, Metric
 
 Matrix = NDArray[np.float32]
@@ -153,7 +154,7 @@ def test_rows_are_added_in_blocks_and_searched_in_blocks(monkeypatch: pytest.Mon
     features = np.random.default_rng(3).normal(size=(100, 5)).astype(np.float32)
     whole = Index.build(features, names(100), "cosine").search(features, 6)
     monkeypatch.setattr(index_module, "_BLOCK_ROWS", 7)
-    monkeypatch.setattr(index_module, "_GATHER_NUMBERS", 40)
+    monkeypatch.setattr(vectors, "_GATHER_NUMBERS", 40)
     done: list[int] = []
     blocks = Index.build(features, names(100), "cosine", progress=done.append).search(features, 6)
     assert done == [7] * 14 + [2]

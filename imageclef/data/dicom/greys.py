@@ -1,0 +1,250 @@
+"""The grey values of a frame: from stored values over the modality's to brightness.
+
+    stored value -> modality: its table, or slope and intercept -> interest: the user's window, the file's
+    table or window, or else the range of the values -> inverted if MONOCHROME1 -> 0 to 255; padding is black
+
+Every step depends on the stored value only, so that it is taken once for each value, not for each pixel.
+
+Reference: DICOM PS3.3, C.7.6.3.1.2 (photometric interpretation), C.7.5.1.1.2 (padding), C.11.1 (modality),
+C.11.2 (values of interest), C.7.6.16.2.9 and C.7.6.16.2.10 (of a frame); PS3.4, N.2 (their order).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from imageclef.data.dicom.groups import item_with, items_of
+from imageclef.data.dicom.header import value_of
+from imageclef.data.dicom.stored import Stored
+from imageclef.data.dicom.tables import Table, read_table
+from imageclef.data.dicom.windows import Function, Window, WindowChoice
+from imageclef.errors import ImageRefused
+
+_FUNCTIONS: tuple[Function, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_BLOCK = 2**20
+_MOST_VALUES = 2**17
+"""Frames whose values span more are computed pixel by pixel."""
+_SHALLOW = 8
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """Slope and intercept."""
+
+    slope: float
+    intercept: float
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The modality's values of stored ones."""
+        return values * self.slope + self.intercept
+
+
+@dataclass(frozen=True)
+class Greys:
+    """What is done with the stored values of a frame.
+
+    Attributes:
+        modality: to the modality's values; None leaves them.
+        interest: to brightness; None spreads the range of the values.
+        inverted: the smallest value is white.
+        padding: the least and greatest stored value that stand for no measurement.
+        stored_range: all that can be stored, where that is the range to be spread; None takes the range of
+            what is there.
+    """
+
+    modality: Table | Rescale | None
+    interest: Table | Window | None
+    inverted: bool
+    padding: tuple[int, int] | None
+    stored_range: tuple[int, int] | None
+
+    def levels(self, frame: NDArray[Any]) -> NDArray[np.uint8]:
+        """Levels from 0 to 255 of stored values, both (rows, columns)."""
+        low, high = self._bounds(frame)
+        if frame.dtype.kind == "f":
+            return self._each(frame, low, high)
+        least, most = int(frame.min()), int(frame.max())
+        if most - least >= min(_MOST_VALUES, frame.size):
+            return self._each(frame, low, high)
+        of_value = self._shown(np.arange(least, most + 1, dtype=np.float64), low, high)
+        levels = np.empty(frame.shape, np.uint8)
+        for rows in _blocks(frame):
+            levels[rows] = of_value[frame[rows].astype(np.int64) - least]
+        return levels
+
+    def __str__(self) -> str:
+        done = []
+        if isinstance(self.modality, Table):
+            done.append("modality table")
+        elif self.modality is not None:
+            done.append(f"rescale {self.modality.slope:g} {self.modality.intercept:+g}")
+        if isinstance(self.interest, Table):
+            done.append("table of values of interest")
+        elif self.interest is not None:
+            done.append(str(self.interest))
+        else:
+            done.append("range of the stored bits" if self.stored_range else "range of its own values")
+        if self.inverted:
+            done.append("inverted")
+        if self.padding:
+            low, high = self.padding
+            done.append(f"padding {low} black" if low == high else f"padding {low} to {high} black")
+        return "; ".join(done)
+
+    def _values(self, stored: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.modality(stored) if self.modality is not None else stored
+
+    def _is_padding(self, stored: NDArray[np.float64]) -> NDArray[np.bool_]:
+        if self.padding is None:
+            return np.zeros(stored.shape, np.bool_)
+        return np.asarray((stored >= self.padding[0]) & (stored <= self.padding[1]))
+
+    def _bounds(self, frame: NDArray[Any]) -> tuple[float, float]:
+        """The values that become 0 and 255 where no window says so."""
+        if self.interest is not None:
+            return 0.0, 1.0
+        if self.stored_range is not None:
+            ends = self._values(np.array(self.stored_range, np.float64))
+            return float(ends.min()), float(ends.max())
+        low, high = math.inf, -math.inf
+        for rows in _blocks(frame):
+            stored = frame[rows].astype(np.float64)
+            values = self._values(stored)
+            values = values[np.isfinite(values) & ~self._is_padding(stored)]
+            low = min(low, float(values.min(initial=math.inf)))
+            high = max(high, float(values.max(initial=-math.inf)))
+        return low, high
+
+    def _each(self, frame: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+        levels = np.empty(frame.shape, np.uint8)
+        for rows in _blocks(frame):
+            levels[rows] = self._shown(frame[rows].astype(np.float64), low, high)
+        return levels
+
+    def _shown(self, stored: NDArray[np.float64], low: float, high: float) -> NDArray[np.uint8]:
+        values = self._values(stored)
+        if isinstance(self.interest, Table):
+            brightness = self.interest(values) / self.interest.peak
+        elif self.interest is not None:
+            brightness = self.interest(values)
+        elif low < high:
+            brightness = np.clip((values - low) / (high - low), 0, 1)
+        else:  # one value, or none: as for other formats, white where it is positive
+            brightness = np.asarray(values > 0, np.float64)
+        if self.inverted:
+            brightness = 1 - brightness
+        shown = np.where(np.isfinite(values) & ~self._is_padding(stored), brightness, 0)
+        return np.asarray(np.rint(shown * 255), np.uint8)
+
+
+def read_greys(dataset: Dataset, pixels: Stored, index: int, choice: WindowChoice | None) -> Greys:
+    """What the header, and the user, want done with a frame.
+
+    Args:
+        dataset: the header.
+        pixels: what it says of the pixels.
+        index: of the frame, from 0.
+        choice: a window in place of the file's own.
+
+    Raises:
+        ImageRefused: a table is damaged.
+    """
+    little = dataset.original_encoding[1] is not False
+    modality = _modality(dataset, index, little)
+    interest = _chosen(dataset, choice) or _interest(dataset, index, little)
+    shallow = pixels.bits_stored <= _SHALLOW and not pixels.floating
+    return Greys(
+        modality=modality,
+        interest=interest,
+        inverted=pixels.photometric == "MONOCHROME1",
+        padding=_padding(dataset, pixels),
+        stored_range=_range(pixels) if shallow and interest is None else None,
+    )
+
+
+def _modality(dataset: Dataset, index: int, little: bool) -> Table | Rescale | None:
+    if items := items_of(dataset, "ModalityLUTSequence"):
+        return read_table(items[0], "LUTDescriptor", "LUTData", little)
+    item = item_with(dataset, index, "PixelValueTransformationSequence", "RescaleSlope")
+    if item is None:
+        return None
+    slope, intercept = _float(item, "RescaleSlope"), _float(item, "RescaleIntercept")
+    # A slope of 0 would make every pixel the same; the standard has none.
+    if not slope or (slope, intercept or 0.0) == (1, 0):
+        return None
+    return Rescale(slope, intercept or 0.0)
+
+
+def _chosen(dataset: Dataset, choice: WindowChoice | None) -> Window | None:
+    if choice is None or (choice.tomography_only and value_of(dataset, "Modality") != "CT"):
+        return None
+    return choice.window
+
+
+def _interest(dataset: Dataset, index: int, little: bool) -> Table | Window | None:
+    """The first table, else the first window that is one."""
+    if items := items_of(dataset, "VOILUTSequence"):
+        return read_table(items[0], "LUTDescriptor", "LUTData", little)
+    item = item_with(dataset, index, "FrameVOILUTSequence", "WindowCenter")
+    if item is None:
+        return None
+    center, width = _float(item, "WindowCenter"), _float(item, "WindowWidth")
+    if center is None or not width or width < 0:
+        return None
+    named = str(value_of(item, "VOILUTFunction", "")).strip()
+    return Window(center, width, next((one for one in _FUNCTIONS if one == named), "LINEAR"))
+
+
+def _float(item: Dataset, keyword: str) -> float | None:
+    """The first of the values of an element; None where there is none that is finite."""
+    value = value_of(item, keyword)
+    if isinstance(value, (list, tuple)) or hasattr(value, "__getitem__"):
+        value = value[0] if value else None
+    try:
+        number = float(value) if value is not None else math.nan
+    except (TypeError, ValueError):
+        raise ImageRefused(f"damaged DICOM header: {keyword} is not a number") from None
+    return number if math.isfinite(number) else None
+
+
+def _padding(dataset: Dataset, pixels: Stored) -> tuple[int, int] | None:
+    value = value_of(dataset, "PixelPaddingValue")
+    if value is None or pixels.floating:
+        return None
+    limit = value_of(dataset, "PixelPaddingRangeLimit", value)
+    ends = [_as_stored(one, pixels, dataset.original_encoding[1] is not False) for one in (value, limit)]
+    return min(ends), max(ends)
+
+
+def _as_stored(value: Any, pixels: Stored, little: bool) -> int:
+    """A padding value among stored ones: writers take US for SS and the other way round."""
+    try:
+        if isinstance(value, bytes):
+            value = int.from_bytes(value[:2], "little" if little else "big")
+        number = int(value)
+    except (TypeError, ValueError):
+        raise ImageRefused("damaged DICOM header: PixelPaddingValue is not a number") from None
+    if pixels.signed and number >= 2**15 and pixels.bits_allocated == 16:
+        return number - 2**16
+    if not pixels.signed and number < 0:
+        return number + 2**16
+    return number
+
+
+def _range(pixels: Stored) -> tuple[int, int]:
+    bits = pixels.bits_stored
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if pixels.signed else (0, (1 << bits) - 1)
+
+
+def _blocks(frame: NDArray[Any]) -> Iterator[slice]:
+    """Some rows at a time: float64 of a whole frame would be most of the memory."""
+    step = max(1, _BLOCK // frame.shape[1])
+    for start in range(0, len(frame), step):
+        yield slice(start, start + step)

@@ -1,0 +1,230 @@
+"""The header of a DICOM file: how it is recognised and read, and that only named elements ever are.
+
+What pydicom is asked for is a fixed list of elements; all others, with whatever names, dates and free text
+they hold, are passed over unread. Three that identify are read to be hashed (`imageclef.data.dicom.identity`)
+and kept nowhere.
+
+Reference: DICOM PS3.10 "Media Storage and File Format", section 7; PS3.5 "Data Structures and Encoding".
+"""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from stat import S_ISREG
+from struct import Struct
+from typing import Any, BinaryIO
+
+from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.valuerep import VR
+
+from imageclef.data.dicom.identity import HASHED, KEPT
+from imageclef.errors import ImageRefused
+
+MAX_INFLATED = 2**28
+"""Most bytes of a file whose data set is deflated as a whole, which has to be inflated in memory."""
+
+_DEFERRED = 2**20
+"""Longer elements are read when they are asked for."""
+
+_PREAMBLE, _MAGIC = 128, b"DICM"
+FIRST_BYTES = _PREAMBLE + len(_MAGIC)
+"""How much of a file `is_dicom` has to see."""
+
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_FIRST_GROUPS = (0x0002, 0x0008)
+_LONGEST_FIRST = 2**16
+
+_OF_PIXELS = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *(
+        f"{c}PaletteColorLookupTable{part}"
+        for c in ("Red", "Green", "Blue")
+        for part in ("Descriptor", "Data")
+    ),
+    *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+)
+_READ = sorted(
+    {*_OF_PIXELS, *(kept.keyword for kept in KEPT.values()), *HASHED, "SOPInstanceUID", "SOPClassUID"}
+)
+_TAGS: list[Any] = [tag_for_keyword(keyword) for keyword in _READ]
+
+# They quote elements, which would carry a name to the screen; what matters of them is a refusal here.
+warnings.filterwarnings("ignore", module="pydicom")
+
+
+class NoPixels(ImageRefused):
+    """A DICOM object that is no picture (a report, a presentation state, a plan): skipped, not damaged."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose header has been read.
+
+    Attributes:
+        dataset: the elements of the fixed list, with the file's transfer syntax.
+        file: at the element that holds the pixels.
+        size: bytes of `file`.
+    """
+
+    dataset: Dataset
+    file: BinaryIO
+    size: int
+
+
+def is_dicom(first: bytes) -> bool:
+    """Whether a file that begins so is DICOM: ``DICM`` after a preamble of 128 bytes.
+
+    Args:
+        first: `FIRST_BYTES` or more.
+    """
+    return first[_PREAMBLE:FIRST_BYTES] == _MAGIC
+
+
+def is_headerless(first: bytes) -> bool:
+    """Whether a file may be a bare data set: it begins with an element of group 0002 or 0008.
+
+    This is a guess, which is why such files are looked for only on request.
+    """
+    if len(first) < 8:
+        return False
+    for order in "<>":
+        group, _, vr, short = Struct(f"{order}HH2sH").unpack(first[:8])
+        if group not in _FIRST_GROUPS:
+            continue
+        length = Struct(f"{order}I").unpack(first[4:8])[0]
+        explicit = vr.isalpha() and vr.decode("latin-1") in VR.__members__
+        if explicit or (order == "<" and 0 < length < _LONGEST_FIRST):
+            return not explicit or short < _LONGEST_FIRST
+    return False
+
+
+@contextmanager
+def opened(path: Path, headerless: bool = False) -> Iterator[Opened]:
+    """Read the header of a file and leave the file at its pixels.
+
+    Args:
+        path: the file; its name is not looked at.
+        headerless: take a bare data set too.
+
+    Raises:
+        NoPixels: it is DICOM but no picture.
+        ImageRefused: it is not DICOM, or cut short, or damaged.
+    """
+    status = path.stat()
+    if not S_ISREG(status.st_mode):
+        raise ImageRefused("not a regular file")
+    with path.open("rb") as file:
+        first = file.read(FIRST_BYTES)
+        if not (is_dicom(first) or (headerless and is_headerless(first))):
+            raise ImageRefused("not a DICOM file")
+        file.seek(0)
+        try:
+            inflated = _inflated(file) if is_dicom(first) else None
+            header = inflated or Opened(_read_header(file), file, status.st_size)
+        except ImageRefused:
+            raise
+        except Exception as error:  # pydicom lets through whatever a damaged element makes of it
+            raise ImageRefused(f"damaged DICOM header ({type(error).__name__})") from None
+        _check_pixels(header)
+        yield header
+
+
+def value_of(dataset: Dataset, keyword: str, default: Any = None) -> Any:
+    """The value of an element, or the default where it is missing or empty.
+
+    Raises:
+        ImageRefused: it is not of its type; the value is not quoted, as it may hold anything.
+    """
+    try:
+        value = dataset.get(keyword)
+    except Exception:
+        raise ImageRefused(f"damaged DICOM header: {keyword} cannot be read") from None
+    return default if value is None or value == "" or value == [] or value == b"" else value
+
+
+def number_of(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    """The value of an element that holds one whole number.
+
+    Args:
+        dataset: with the element.
+        keyword: its name.
+        default: where it is missing; with None it has to be there.
+
+    Raises:
+        ImageRefused: it is missing or not a whole number.
+    """
+    value = value_of(dataset, keyword, default)
+    if value is None:
+        raise ImageRefused(f"damaged DICOM header: no {keyword}")
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ImageRefused(f"damaged DICOM header: {keyword} is not a number") from None
+
+
+def _read_header(file: BinaryIO) -> Dataset:
+    dataset = dcmread(file, _DEFERRED, stop_before_pixels=True, force=True, specific_tags=_TAGS)
+    if not getattr(dataset, "file_meta", None):
+        dataset.file_meta = FileMetaDataset()
+    return dataset
+
+
+def _inflated(file: BinaryIO) -> Opened | None:
+    """The data set of a deflated file, inflated within the limit; None where the file is not deflated."""
+    file.seek(FIRST_BYTES)
+    meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    compressed = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    if not compressed:
+        file.seek(0)
+        return None
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = inflater.decompress(file.read(MAX_INFLATED), MAX_INFLATED)
+    if inflater.unconsumed_tail:
+        raise ImageRefused(f"inflates to more than {MAX_INFLATED >> 20} MiB, the most that is read")
+    if not inflater.eof:
+        raise ImageRefused("truncated: its deflated data set has no end")
+    inside = BytesIO(data)
+    # Nothing is deferred: that would go back to the file, where the bytes are still deflated.
+    dataset = read_dataset(
+        inside,
+        False,
+        True,
+        stop_when=lambda tag, vr, length: tag in _PIXEL_TAGS,
+        specific_tags=_TAGS,
+    )
+    dataset.file_meta = FileMetaDataset(meta)
+    dataset.set_original_encoding(False, True)
+    return Opened(dataset, inside, len(data))
+
+
+def _check_pixels(header: Opened) -> None:
+    """Refuse a file that does not stand at an element with pixels."""
+    dataset, where = header.dataset, header.file.tell()
+    ahead = header.file.read(4)
+    header.file.seek(where)
+    if len(ahead) == 4:
+        return
+    if where > header.size:
+        raise ImageRefused("truncated: the file ends before its pixels")
+    kind = value_of(dataset, "SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
+    name = getattr(kind, "name", "")
+    # Of a UID that pydicom does not know, the name is what stands in the file.
+    known = name if name and name != str(kind) else "an unknown class"
+    raise NoPixels(f"no picture in this DICOM object: {known}")

@@ -1,0 +1,101 @@
+"""How much an approximate search finds of what there is, measured; and how hard it must search for that.
+
+Recall at k is the share of the true k nearest neighbours that a search finds (at equal distances either row
+is right). It is measured on rows of the index itself as queries, each left out of its own answer, against
+exact search of the same rows. What is asked for is compared with this mean; a query unlike all rows of the
+index may fare worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageclef.retrieval.approximate import Approximate
+from imageclef.retrieval.exact import Exact
+from imageclef.retrieval.faiss_index import Structure
+from imageclef.retrieval.kinds import Effort, efforts
+from imageclef.retrieval.segments import Rows
+
+_QUERIES = 256
+_K = 10
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What was asked of an approximate index, and what was measured.
+
+    Attributes:
+        asked: the recall that was asked for.
+        measured: the recall that was found with `effort`.
+        k: neighbours for each query.
+        n_queries: rows that it was measured on.
+        n_rows: rows of the index when it was measured.
+        effort: how hard every search is.
+    """
+
+    asked: float
+    measured: float
+    k: int
+    n_queries: int
+    n_rows: int
+    effort: Effort
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is what was asked for."""
+        return self.measured >= self.asked
+
+
+def tuned(
+    rows: Rows,
+    structure: Structure,
+    live: NDArray[np.bool_] | None,
+    asked: float,
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> Recall:
+    """The least effort that reaches a recall, or the one that comes nearest.
+
+    Args:
+        rows: of the index.
+        structure: over them.
+        live: which of them were not removed, (n_rows,); None for all.
+        asked: the recall, above 0 and at most 1.
+        seed: of the sample of queries.
+        progress: told after each effort that was tried.
+    """
+    exact = Exact(rows)
+    numbers = np.arange(len(rows)) if live is None else np.flatnonzero(live)
+    chosen = np.sort(np.random.default_rng(seed).permutation(numbers)[:_QUERIES])
+    k = min(_K, len(numbers) - 1)
+    queries = rows.take(chosen)
+    truth, _ = _without_self(exact.nearest(queries, k + 1, live), chosen, k)
+    best: Recall | None = None
+    for effort in efforts(structure.kind, len(structure), structure.n_lists):
+        search = Approximate(rows, structure, effort, exact)
+        gaps, _ = _without_self(search.nearest(queries, k + 1, live), chosen, k)
+        # The k-th gap of the truth is also that of every row that ties with it.
+        measured = float(np.mean(gaps <= truth[:, -1:])) if k else 1.0
+        if best is None or measured > best.measured:
+            best = Recall(asked, measured, k, len(chosen), len(numbers), effort)
+        if progress is not None:
+            progress(1)
+        if best.reached:
+            break
+    if best is None:
+        raise ValueError("no effort to try")
+    return best
+
+
+def _without_self(
+    found: tuple[NDArray[np.float64], NDArray[np.int64]], own: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The first k answers of each query but itself; a query that is not among its answers loses the last."""
+    gaps, rows = found
+    others = rows != own[:, None]
+    others[others.all(axis=1), -1] = False
+    return gaps[others].reshape(len(own), k), rows[others].reshape(len(own), k)
