@@ -110,12 +110,9 @@ def fit_classifier(
         class_weight=plan.class_weight,
         keep=keep,
     )
-    matrix = features.features[held_out.rows]
-    log_odds = [model.decision_function(matrix) for model in models]
-    choice, figures = _strengths(log_odds, held_out, plan)
+    choice, log_odds, figures = _strengths(models, features.features[held_out.rows], held_out, plan)
     model = select(models, choice)
-    seen = np.stack(log_odds)[choice, :, np.arange(len(vocabulary))].T
-    held = _held(seen, held_out, nearest, plan)
+    held = _held(log_odds, held_out, nearest, plan)
     names = _names(plan, nearest, held)
     trials = cross_validated(names, held)
     trial = best_of(trials) if plan.rule == AUTO else trials[-1]
@@ -142,21 +139,32 @@ def fit_classifier(
 
 
 def _strengths(
-    log_odds: Sequence[NDArray[np.float32]], held_out: Labelled, plan: Plan
-) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Which of the models each concept is taken from, (n_concepts,), and what is to be said of it."""
-    if plan.per_concept:
-        choice = np.stack([_log_losses(z, held_out.labels) for z in log_odds]).argmin(axis=0)
-        counts = np.bincount(choice, minlength=len(plan.cs)).tolist()
-        of_cs = dict(zip(map(str, plan.cs), counts, strict=True))
-        return choice, {"c": "per-concept", "concepts_by_c": of_cs}
-    scores = []
-    for z in log_odds:
-        held = _held(z, held_out, None, plan)
-        scores.append(global_threshold(held.log_odds, held.labels, held.n_truth)[1])
-    best = int(np.argmax(scores))
-    by_c = {str(c): score for c, score in zip(plan.cs, scores, strict=True)}
-    return np.full(log_odds[0].shape[1], best), {"c": plan.cs[best], "score_by_c": by_c}
+    models: Sequence[LogisticRegression], matrix: NDArray[np.float32], held_out: Labelled, plan: Plan
+) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[str, Any]]:
+    """Which of the models each concept is taken from.
+
+    Returns:
+        The choice, (n_concepts,); the log-odds it gives for the held-out images; what is to be said of it.
+    """
+    n_concepts = held_out.labels.shape[1]
+    best = np.full(n_concepts, np.inf)
+    choice, chosen = np.zeros(n_concepts, np.int64), np.empty((len(matrix), n_concepts), np.float32)
+    scores = {}
+    for place, (c, model) in enumerate(zip(plan.cs, models, strict=True)):
+        log_odds = model.decision_function(matrix)
+        if plan.per_concept:
+            losses = _log_losses(log_odds, held_out.labels)
+        else:
+            seen = _held(log_odds, held_out, None, plan)
+            scores[str(c)] = global_threshold(seen.log_odds, seen.labels, seen.n_truth)[1]
+            losses = np.full(n_concepts, -scores[str(c)])
+        better = losses < best
+        choice[better], best[better], chosen[:, better] = place, losses[better], log_odds[:, better]
+    if not plan.per_concept:
+        return choice, chosen, {"c": plan.cs[choice[0]], "score_by_c": scores}
+    counts = np.bincount(choice, minlength=len(plan.cs)).tolist()
+    of_cs = dict(zip(map(str, plan.cs), counts, strict=True))
+    return choice, chosen, {"c": "per-concept", "concepts_by_c": of_cs}
 
 
 def _log_losses(log_odds: NDArray[np.float32], labels: sparse.csr_array) -> NDArray[np.float64]:

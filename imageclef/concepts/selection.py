@@ -113,7 +113,7 @@ class Trial:
     Attributes:
         name: of the candidate.
         answers: (n, n_concepts), sparse.
-        scores: (n, n_concepts) float32, the probabilities that the candidate saw.
+        scores: (n, n_concepts) float32, the probabilities that the candidate saw; shared with others.
         f1: (n,), NaN for images without truth.
         gain: in mean F1, over the plain global cut.
         spread: the standard error of the gain over groups.
@@ -155,24 +155,30 @@ def cross_validated(names: Iterable[str], held: HeldOut) -> list[Trial]:
         names: of candidates; the plain one is tried first in any case.
         held: in the complement of each of its folds an image has truth.
     """
+    names = list(dict.fromkeys([PLAIN, *names]))
     numbers, everyone = np.unique(held.folds), np.arange(len(held.folds))
     folds = [(everyone[held.folds != fold], everyone[held.folds == fold]) for fold in numbers]
     if len(numbers) == 1:
         folds = [(everyone, everyone)]
-    names = list(dict.fromkeys([PLAIN, *names]))
-    refined = any(CANDIDATES[name].refined for name in names)
-    fitted = [_calibration(held.take(tuning), refined) for tuning, _ in folds]
+    # One matrix of probabilities for all candidates that see the same.
+    scores = {
+        refined: np.empty_like(held.log_odds) for refined in {CANDIDATES[name].refined for name in names}
+    }
+    answers: dict[str, list[sparse.csr_array]] = {name: [] for name in names}
+    for tuning, tested in folds:
+        part, rest = held.take(tuning), held.take(tested)
+        fitted = {refined: _calibration(part, refined) for refined in scores}
+        for name in names:
+            candidate = CANDIDATES[name]
+            decision = _decision(candidate, fitted[candidate.refined], part)
+            found, scores[candidate.refined][tested] = decision(rest.log_odds, rest.nearest)
+            answers[name].append(found)
+    back = np.argsort(np.concatenate([tested for _, tested in folds]))
     trials: list[Trial] = []
     for name in names:
-        parts = []
-        for (tuning, tested), calibration in zip(folds, fitted, strict=True):
-            decision = _decision(CANDIDATES[name], calibration, held.take(tuning))
-            rest = held.take(tested)
-            parts.append(decision(rest.log_odds, rest.nearest))
-        back = np.argsort(np.concatenate([tested for _, tested in folds]))
-        answers = sparse.csr_array(sparse.vstack([answers for answers, _ in parts], format="csr")[back])
-        scores = np.concatenate([scores for _, scores in parts])[back]
-        trials.append(_judged(name, answers, scores, trials[0].f1 if trials else None, held))
+        whole = sparse.csr_array(sparse.vstack(answers[name], format="csr")[back])
+        base = trials[0].f1 if trials else None
+        trials.append(_judged(name, whole, scores[CANDIDATES[name].refined], base, held))
     return trials
 
 
@@ -186,9 +192,8 @@ def _calibration(held: HeldOut, refined: bool) -> Calibration:
     return fit_calibration(held.log_odds, held.labels) if refined else plain(held.log_odds.shape[1])
 
 
-def _decision(candidate: Candidate, fitted: Calibration, held: HeldOut) -> Decision:
-    """The candidate's rule, tuned on these images; plain ones leave the calibration alone."""
-    calibration = fitted if candidate.refined else plain(held.log_odds.shape[1])
+def _decision(candidate: Candidate, calibration: Calibration, held: HeldOut) -> Decision:
+    """The candidate's rule, tuned on these images."""
     nearest = held.nearest if candidate.copies else None
     evidence = Evidence(calibration.probabilities(held.log_odds), nearest)
     rule = tune(candidate.rule, evidence, held.labels, held.n_truth, amended=candidate.refined)

@@ -144,3 +144,20 @@ def test_a_stopped_fit_goes_on_to_the_same_weights(
     went_on = fit_classifier(features, data, vocabulary, plan, None, lambda n: None, tmp_path)
     np.testing.assert_array_equal(went_on.classifier.model.weights, whole.classifier.model.weights)
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
+
+
+@pytest.mark.parametrize("part", ["held", "fitted"])
+@pytest.mark.parametrize("per_concept", [False, True])
+def test_a_concept_that_one_part_lacks_does_no_harm(
+    features: FeatureSet, data: Labelled, vocabulary: Vocabulary, part: str, per_concept: bool
+) -> None:
+    labels = data.labels.toarray()
+    lacking = data.held if part == "held" else ~data.held
+    labels[lacking, 3] = 0
+    one = replace(data, labels=csr_array(labels), n_truth=labels.sum(axis=1))
+    fit = fitted(features, one, vocabulary, Plan(CS, per_concept=per_concept))
+    assert fit.figures["score"] > 0.5
+    assert np.isfinite(fit.classifier.model.weights).all()
+    assert np.isfinite(fit.trial.scores).all()
+    rare = fit.trial.answers[:, [3]].sum()
+    assert rare <= (5 if part == "fitted" else HELD)
