@@ -3,7 +3,8 @@
 A stage writes into a hidden sibling, ``.NAME.partial``; ``manifest.json`` is written last, then the
 folder is renamed. A folder without a manifest does not exist. The manifest names what the artifact was
 made from (its `Recipe`), so that a stage whose recipe has not changed is skipped, and a stage that was
-killed finds the partial folder of the same recipe and goes on.
+killed finds the partial folder of the same recipe and goes on. One process at a time builds an artifact: the
+lock is the system's, and goes with the process that holds it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from imageclef.errors import ArtifactError, MissingArtifact
 
@@ -97,6 +101,25 @@ def open_artifact(path: Path, made_by: str) -> Artifact:
     return Artifact(path, manifest)
 
 
+def verify(path: Path) -> list[str]:
+    """Read every byte of a published artifact.
+
+    Returns:
+        What is wrong, a line each; nothing if it is what its manifest says.
+    """
+    try:
+        files = open_artifact(path, "the stage that made it").manifest["files"]
+    except (ArtifactError, MissingArtifact) as error:
+        return [str(error)]
+    wrong = [
+        f"{path / name}: other bytes than its manifest says"
+        for name, facts in files.items()
+        if file_digest(path / name) != facts["sha256"]
+    ]
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    return wrong + [f"{path / name}: not in its manifest" for name in sorted(found - {MANIFEST, *files})]
+
+
 def up_to_date(path: Path, recipe: Recipe) -> Artifact | None:
     """The artifact at `path` if it was made by this very recipe and is whole, else None."""
     try:
@@ -107,7 +130,7 @@ def up_to_date(path: Path, recipe: Recipe) -> Artifact | None:
 
 
 @contextmanager
-def building(path: Path, recipe: Recipe, **facts: Any) -> Iterator[Path]:
+def building(path: Path, recipe: Recipe, *, needs: int = 0, **facts: Any) -> Iterator[Path]:
     """Yield a folder to write into; publish it at `path` when the block ends without an error.
 
     After an error or a kill the partial folder stays, and the next call with the same recipe gets it
@@ -116,14 +139,25 @@ def building(path: Path, recipe: Recipe, **facts: Any) -> Iterator[Path]:
     Args:
         path: where the artifact will be.
         recipe: what it is made from.
+        needs: bytes that will be written, as far as that is known.
         **facts: further entries of the manifest that do not identify the artifact, such as the device.
+
+    Raises:
+        ArtifactError: another process is building it, or there is no room for it.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _held(path):
+        yield from _build(path, recipe, needs, facts)
+
+
+def _build(path: Path, recipe: Recipe, needs: int, facts: Mapping[str, Any]) -> Iterator[Path]:
     _finish_swap(path)
     partial = _partial(path)
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial.mkdir()
         _write_json(partial / _RECIPE, asdict(recipe))
+    _require_room(partial, needs)
     started = time.monotonic()
     yield partial
     (partial / _RECIPE).unlink()
@@ -142,6 +176,44 @@ def building(path: Path, recipe: Recipe, **facts: Any) -> Iterator[Path]:
     }
     _write_json(partial / MANIFEST, manifest)
     _swap_in(partial, path)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold an artifact against other processes; the file `.NAME.holder` says who does."""
+    lock, holder = FileLock(_beside(path, "lock"), timeout=0), _beside(path, "holder")
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ArtifactError(f"{path}: {_holder(holder)} is making it; wait until it is done") from None
+    try:
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        _write_json(holder, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        # Still held: whoever opened the file in the meantime sees that it has no name any more.
+        _beside(path, "lock").unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {facts['process']} on {facts['host']}, since {facts['since']},"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _require_room(partial: Path, needs: int) -> None:
+    """Refuse work whose result would not fit, less what is there already."""
+    there = sum(path.stat().st_blocks * 512 for path in partial.rglob("*") if path.is_file())
+    free = shutil.disk_usage(partial).free
+    if needs - there > free:
+        raise ArtifactError(
+            f"{partial.parent}: {needs / 1e6:,.1f} MB needed for {partial.name}, {free / 1e6:,.1f} MB free; "
+            "make room, or set another workspace"
+        )
 
 
 def file_digest(path: Path) -> str:
@@ -178,12 +250,17 @@ def _inventory(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def _beside(path: Path, what: str) -> Path:
+    """A hidden sibling of an artifact."""
+    return path.with_name(f".{path.name}.{what}")
+
+
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+    return _beside(path, "partial")
 
 
 def _retired(path: Path) -> Path:
-    return path.with_name(f".{path.name}.retired")
+    return _beside(path, "retired")
 
 
 def _swap_in(partial: Path, path: Path) -> None:

@@ -269,6 +269,17 @@ def report(
 
 
 @app.command()
+def check(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read every artifact of the workspace and hold it against its manifest."""
+    _stage("check", config, set_, None, as_json, quiet)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to draw the collection and work.")] = Path("demo"),
     as_json: JsonOption = False,
@@ -318,6 +329,8 @@ def _call(stage: str, as_json: bool, quiet: bool, **arguments: Any) -> None:
         from imageclef.terminal import print_report
 
         print_report(report)
+    if not report.ok:
+        sys.exit(1)
 
 
 def _flat(report: Report) -> dict[str, Any]:

@@ -101,6 +101,10 @@ class Lines:
         yield advance
 
 
+_LONG = ("made_from", "score_by_c", "concepts_by_c", "rules", "members", "cross_validated")
+"""Figures for the JSON file of a run, not for reading on a terminal."""
+
+
 def print_report(report: Report) -> None:
     """Print what a stage did on standard output."""
     console = Console(highlight=False, soft_wrap=True)
@@ -130,7 +134,7 @@ def _figures(figures: dict[str, Any], name: str = "") -> Iterator[str]:
         facts = ", ".join(f"{key.replace('_', ' ')} {_rounded(value)}" for key, value in plain.items())
         yield f"{name}: {facts}" if name else facts
     for key, value in figures.items():
-        if isinstance(value, dict) and key not in ("made_from", "c_tried"):
+        if isinstance(value, dict) and key not in _LONG:
             yield from _figures(value, key)
 
 

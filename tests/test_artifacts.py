@@ -143,3 +143,59 @@ def test_a_kill_at_any_moment_leaves_the_old_artifact_or_the_new_one(tmp_path: P
         digit = str(manifest["settings"]["n"])
         for part in range(40):
             assert (path / f"part{part}").read_text() == digit * 1000
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from imageclef.artifacts import Recipe, building
+
+with building(Path(sys.argv[1]), Recipe("train", {"epochs": 3}, {"store": "abc"}, seed=1)) as folder:
+    (folder / "begun").write_text("so far")
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def holding(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_process_is_told_who_is_making_it(tmp_path: Path) -> None:
+    process = holding(tmp_path / "a")
+    try:
+        expected = rf"a: process {process.pid} on .*, since .*, is making it; wait until it is done"
+        with pytest.raises(ArtifactError, match=expected):
+            publish(tmp_path / "a")
+        publish(tmp_path / "b")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_lock_of_a_dead_process_is_taken_over_with_what_it_did(tmp_path: Path) -> None:
+    process = holding(tmp_path / "a")
+    process.kill()
+    process.wait()
+    with building(tmp_path / "a", RECIPE) as folder:
+        assert (folder / "begun").read_text() == "so far"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_an_error_gives_the_lock_back(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), building(tmp_path / "a", RECIPE):
+        1 / 0  # noqa: B018
+    publish(tmp_path / "a")
+
+
+def test_work_that_would_not_fit_is_refused_before_it_begins(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            ArtifactError, match=r"test_work.*: 1,000,000,000,000.0 MB needed for \.a\.partial, .* free"
+        ),
+        building(tmp_path / "a", RECIPE, needs=10**18),
+    ):
+        raise AssertionError("begun")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -416,3 +418,37 @@ def test_features_do_not_depend_on_the_size_of_a_batch(config: Config, walked: R
 
 def test_the_defaults_of_the_configuration_are_checked_settings() -> None:
     assert load_config(Path(os.devnull)).learner["name"] == "aae"
+
+
+def test_check_names_what_is_damaged(config: Config, walked: Reports, tmp_path: Path) -> None:
+    workspace = tmp_path / "copy"
+    shutil.copytree(config.workspace, workspace)
+    copied = with_tables(config, workspace=workspace)
+    whole = stages.check(copied)
+    assert whole.ok
+    assert whole.figures["damaged"] == 0
+    assert whole.figures["artifacts"] >= 8
+    weights = next(workspace.glob("learners/*/*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 1
+    weights.write_bytes(data)
+    features = next(workspace.glob("features/*/train/features.npy"))
+    features.write_bytes(features.read_bytes()[:-4])
+    (features.parent / "stray").write_text("")
+    store = next(workspace.glob("stores/train-*"))
+    (store / "ids.txt").unlink()
+    (store.parent / ".half.partial").mkdir()
+    report = stages.check(copied)
+    assert not report.ok
+    assert report.figures["damaged"] == 3
+    assert report.figures["stopped"] == 1
+    notes = "\n".join(report.notes)
+    for expected in (
+        r"learners/.*safetensors: other bytes than its manifest says",
+        r"train/features\.npy: not the \d+ bytes of its manifest",
+        r"ids\.txt: missing",
+        r"\.half\.partial: was stopped",
+    ):
+        assert re.search(expected, notes)
+    done = CliRunner().invoke(app, ["check", "--set", f"workspace={workspace}"])
+    assert done.exit_code == 1

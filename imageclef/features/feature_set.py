@@ -6,6 +6,7 @@ image in line i. Both are checked when the set is opened.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,11 +90,18 @@ class FeatureSet:
 
         Raises:
             DataError: an id appears twice or cannot stand in a line.
+            ArtifactError: there is no room for it.
         """
         folder.mkdir(parents=True, exist_ok=True)
         write_ids(folder / IDS, ids)
-        shape = (len(ids), n_features)
-        return np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float32, shape=shape)
+        path, shape = folder / FEATURES, (len(ids), n_features)
+        try:
+            rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            _occupy(path)
+        except OSError as error:
+            size = 4 * len(ids) * n_features / 1e6
+            raise ArtifactError(f"{path}: {error.strerror}; {size:,.1f} MB are needed") from None
+        return rows
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -119,6 +127,13 @@ class FeatureSet:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {image_id: row for row, image_id in enumerate(self.ids)}
+
+
+def _occupy(path: Path) -> None:
+    """Take the blocks of a file now: a full disk would end the process when a mapped page is written."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def read_ids(path: Path) -> list[str]:

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imageclef.stages.checking import check
     from imageclef.stages.classifier import classify
     from imageclef.stages.ensembles import ensemble
     from imageclef.stages.exchange import import_features
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from imageclef.stages.walk import demo
 
 __all__ = [
+    "check",
     "classify",
     "demo",
     "ensemble",
@@ -57,6 +59,7 @@ _MODULE_OF = {
     "validate": "score",
     "evaluate": "score",
     "merge": "score",
+    "check": "checking",
     "ensemble": "ensembles",
     "report_runs": "reporting",
     "demo": "walk",

@@ -64,7 +64,8 @@ def import_features(
         report.skipped.append(f"{shown(path)}: up to date")
     else:
         bar = (reporter or Silent()).progress(f"importing {name}", len(named), "rows")
-        with building(path, recipe, file=str(file)) as folder, bar as advance:
+        needs = 4 * len(named) * rows.shape[1]
+        with building(path, recipe, needs=needs, file=str(file)) as folder, bar as advance:
             copy_rows(folder, named, rows, advance)
         report.wrote.append(f"{shown(path)}: {count_of(len(named), 'row')} of {rows.shape[1]}")
     return report.done(f"imageclef classify --set features='[\"{name}\"]'")

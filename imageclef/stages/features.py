@@ -43,8 +43,8 @@ def extract(config: Config, collection: str | None = None, reporter: Reporter | 
         learner = learner or workspace.learner()
         store = workspace.store(name)
         images = on_device(store, workspace.device)
-        with building(path, recipe, device=str(workspace.device)) as folder:
-            width = width_of(learner, images, config.extract.output)
+        width = width_of(learner, images, config.extract.output)
+        with building(path, recipe, needs=4 * len(store) * width, device=str(workspace.device)) as folder:
             features = FeatureSet.create(folder, store.ids, width)
             with (reporter or Silent()).progress(f"extracting {name}", len(store), "images") as advance:
                 extract_into(

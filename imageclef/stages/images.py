@@ -55,7 +55,9 @@ def _decode(
         report.skipped.append(f"{shown(path)}: up to date")
     else:
         bar = reporter.progress(f"decoding {name}", len(found.images), "images")
-        with building(path, recipe) as folder, bar as advance:
+        channels = 1 if workspace.mode == "grey" else 3
+        needs = len(found.images) * size**2 * channels
+        with building(path, recipe, needs=needs) as folder, bar as advance:
             workers = workspace.config.ingest.workers
             build_store(
                 settings.images, found.images, folder, size, workspace.mode, workers, advance, found.refused

@@ -21,6 +21,7 @@ class Report:
         figures: numbers by name; JSON values.
         next: the command to type next; empty if there is none.
         seconds: it took.
+        ok: False if what was looked for was found wanting; the command line then exits with 1.
     """
 
     stage: str
@@ -31,6 +32,7 @@ class Report:
     figures: dict[str, Any] = field(default_factory=dict)
     next: str = ""
     seconds: float = 0.0
+    ok: bool = True
     _started: float = field(default_factory=time.monotonic, repr=False)
 
     def done(self, next_command: str = "") -> Report:

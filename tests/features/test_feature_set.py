@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +106,29 @@ def test_open_refuses_what_is_damaged(tmp_path: Path) -> None:
         np.savez(file, features=np.zeros((3, 4), np.float32))
     with pytest.raises(ArtifactError, match=r"features\.npy: holds an archive"):
         FeatureSet.open(tmp_path)
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from imageclef.errors import ArtifactError
+from imageclef.features.feature_set import FeatureSet
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    FeatureSet.create(Path(sys.argv[1]), [str(n) for n in range(1000)], 64)[:] = 1
+except ArtifactError as error:
+    print(error)
+"""
+
+
+def test_a_set_that_does_not_fit_is_one_line_and_no_crash(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(r".*features\.npy: File too large; 0\.3 MB are needed\n", done.stdout)
+
+
+def test_the_blocks_of_a_set_are_taken_at_once(tmp_path: Path) -> None:
+    FeatureSet.create(tmp_path, [str(n) for n in range(1000)], 64)
+    assert (tmp_path / "features.npy").stat().st_blocks * 512 >= 1000 * 64 * 4
