@@ -31,6 +31,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+indexes = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(indexes, name="index")
+
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="TOML file. [default: imageclef.toml]", metavar="FILE")
 ]
@@ -136,16 +139,127 @@ def classify(
     _stage("classify", config, set_, device, as_json, quiet, collection=collection, top=top, offset=offset)
 
 
-@app.command()
+@indexes.callback(invoke_without_command=True)
 def index(
+    context: typer.Context,
     config: ConfigOption = None,
     set_: SetOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Build the similarity index over collection `train`."""
-    _stage("index", config, set_, device, as_json, quiet)
+    """The similarity index: built over collection `train`, added to, removed from, checked."""
+    if context.invoked_subcommand is None:
+        _stage("index", config, set_, device, as_json, quiet)
+
+
+@indexes.command("build")
+def index_build(
+    kind: Annotated[str | None, typer.Option(help="flat, ivf, hnsw or ivfpq.", metavar="KIND")] = None,
+    recall: Annotated[float | None, typer.Option(help="What an approximate kind is to find.")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Build the index over collection `train`: what `imageclef index` alone does."""
+    asked = [
+        f"index.{key}={value}" for key, value in (("kind", kind), ("recall", recall)) if value is not None
+    ]
+    _stage("index", config, [*(set_ or []), *asked], device, as_json, quiet)
+
+
+@indexes.command("add")
+def index_add(
+    collection: Annotated[str, typer.Option(help="Whose images are added.", metavar="NAME")],
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Add the images of another collection."""
+    _stage("index_add", config, set_, None, as_json, quiet, collection=collection)
+
+
+@indexes.command("remove")
+def index_remove(
+    images: Annotated[list[str] | None, typer.Argument(help="Image ids.", show_default=False)] = None,
+    ids: Annotated[Path | None, typer.Option(help="A file of more ids.", metavar="FILE")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Remove images."""
+    _stage("index_remove", config, set_, None, as_json, quiet, images=images or [], ids=ids)
+
+
+@indexes.command("info")
+def index_info(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what the index is."""
+    _stage("index_info", config, set_, None, as_json, quiet)
+
+
+@indexes.command("check")
+def index_check(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read every byte of the index and hold it against its manifest."""
+    _stage("index_check", config, set_, None, as_json, quiet)
+
+
+@app.command()
+def sync(
+    folder: Annotated[
+        Path | None, typer.Argument(help="By default the images of collection train.", show_default=False)
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bring the index up to date with a folder that grows."""
+    _stage("sync", config, set_, device, as_json, quiet, folder=folder)
+
+
+@app.command()
+def duplicates(
+    collection: Annotated[str, typer.Option(help="Whose images are compared.", metavar="NAME")] = "train",
+    against: Annotated[
+        str | None, typer.Option(help="Another collection; by default themselves.", metavar="NAME")
+    ] = None,
+    within: Annotated[float, typer.Option(help="The most that two images may be apart.")] = 0.02,
+    out: Annotated[Path | None, typer.Option(help="Write all pairs.", metavar="CSV")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet.", metavar="PNG")] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find near-duplicate images, within a collection or across two."""
+    _stage(
+        "duplicates",
+        config,
+        set_,
+        None,
+        as_json,
+        quiet,
+        collection=collection,
+        against=against,
+        within=within,
+        out=out,
+        sheet=sheet,
+    )
 
 
 @app.command()
@@ -163,17 +277,51 @@ def knn(
 
 @app.command()
 def similar(
-    image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
+    images: Annotated[list[Path] | None, typer.Argument(help="Image files.", show_default=False)] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="Number of neighbours.", min=1)] = 10,
     sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet.", metavar="PNG")] = None,
+    id_: Annotated[
+        list[str] | None, typer.Option("--id", help="Ask by an image of the index.", metavar="ID")
+    ] = None,
+    join: Annotated[str, typer.Option(help="Of several queries: mean, or best of.")] = "mean",
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="A concept that answers have.", metavar="CUI")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="A concept that no answer has.", metavar="CUI")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(help="A column of the tables of groups.", metavar="COLUMN=VALUE")
+    ] = None,
+    among: Annotated[Path | None, typer.Option(help="Search these ids only.", metavar="FILE")] = None,
+    leave_out_same: Annotated[bool, typer.Option(help="Leave out what is the same as a query.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the answers.", metavar="CSV")] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the images that are most similar to an image."""
-    _stage("similar", config, set_, device, as_json, quiet, image=image, k=k, sheet=sheet)
+    """Show the images of the index that are most similar to one or several images."""
+    _stage(
+        "similar",
+        config,
+        set_,
+        device,
+        as_json,
+        quiet,
+        images=images or [],
+        k=k,
+        sheet=sheet,
+        ids=id_ or [],
+        join=join,
+        having=with_ or [],
+        without=without or [],
+        where=where or [],
+        among=among,
+        leave_out_same=leave_out_same,
+        out=out,
+    )
 
 
 @app.command()

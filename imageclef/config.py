@@ -102,9 +102,17 @@ class ClassifySettings(Settings):
 
 
 class IndexSettings(Settings):
-    """The similarity index: exact search by Euclidean distance or by cosine similarity."""
+    """The similarity index.
+
+    Attributes:
+        metric: Euclidean distance, or cosine similarity.
+        kind: "flat" finds everything; the others are faster over millions of images and find a part.
+        recall: which part of the nearest an approximate kind is tuned to find.
+    """
 
     metric: Literal["l2", "cosine"] = "l2"
+    kind: Literal["flat", "ivf", "hnsw", "ivfpq"] = "flat"
+    recall: float = Field(default=0.95, gt=0, le=1)
 
 
 class KnnSettings(Settings):

@@ -6,7 +6,7 @@
       learners/<learner>/                         weights, history, pictures
       features/<set>/<collection>/                one row an image; a set is a learner, or imported
       classifiers/<sets>-<top>-o<offset>/         weights, the rule that decides, per-concept table
-      indexes/<sets>-<metric>/                    FAISS
+      indexes/<sets>-<metric>/                    rows and ids; an index changes, and keeps its own manifest
       runs/                                       run files, and what each was decided by
 
 A learner's folder is named by its preset and every setting that departs from it, so that one experiment
@@ -134,7 +134,9 @@ class Workspace:
     @property
     def index_path(self) -> Path:
         """The similarity index over the training collection."""
-        return self.config.workspace / "indexes" / f"{self.features_label}-{self.config.index.metric}"
+        index = self.config.index
+        kind = "" if index.kind == "flat" else f"-{index.kind}"
+        return self.config.workspace / "indexes" / f"{self.features_label}-{index.metric}{kind}"
 
     @property
     def runs_path(self) -> Path:
@@ -142,7 +144,7 @@ class Workspace:
         return self.config.workspace / "runs"
 
     def artifact(
-        self, kind: Literal["collection", "store", "learner", "features", "index"], name: str = ""
+        self, kind: Literal["collection", "store", "learner", "features"], name: str = ""
     ) -> Artifact:
         """A published artifact.
 
@@ -159,8 +161,6 @@ class Workspace:
                 return open_artifact(self.learner_path, "imageclef train")
             case "features":
                 return open_artifact(self.features_path(name), f"imageclef extract{of}")
-            case "index":
-                return open_artifact(self.index_path, "imageclef index")
         raise ValueError(f"no artifact of kind {kind!r}")
 
     def collection(self, name: str) -> Collection:
@@ -189,6 +189,19 @@ class Workspace:
     def features_digest(self, name: str) -> str:
         """Of what `features` reads."""
         return "+".join(artifact.digest for artifact in self._features(name))
+
+    @cached_property
+    def made_with(self) -> str:
+        """Names the features for an index, which holds no others: each set, with its learner's digest."""
+        return "+".join(self._made_with(label) for label in self.feature_sets)
+
+    def _made_with(self, label: str) -> str:
+        learner = self.config.workspace / "learners" / label
+        if label == self.extracted_label:
+            learner = self.learner_path
+        if not learner.exists():
+            return label
+        return f"{label} ({open_artifact(learner, 'imageclef train').digest[:16]})"
 
     def _features(self, name: str) -> list[Artifact]:
         if not self.config.features:

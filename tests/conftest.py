@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from imageclef import stages
+from imageclef.config import Config
+from imageclef.data.phantoms import draw_collection
+from tests.walking import LEARNER, Reports
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -25,3 +30,40 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("phantoms")
+    drawn = draw_collection(folder, 160, 40, seed=0)
+    (drawn.test_images / "unreadable.png").write_text("no image")
+    with drawn.test_concepts.open("a") as truth:
+        truth.write("unreadable\tC0040405\n")
+    return Config.model_validate(
+        {
+            "workspace": folder / "artifacts",
+            "device": "cpu",
+            "collections": {
+                "train": {
+                    "images": drawn.train_images,
+                    "concepts": drawn.train_concepts,
+                    "groups": drawn.train_groups,
+                },
+                "test": {"images": drawn.test_images, "concepts": drawn.test_concepts},
+            },
+            "learner": LEARNER,
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def walked(config: Config) -> Reports:
+    """Every stage once, in order."""
+    return {
+        "ingest": stages.ingest(config),
+        "train": stages.train(config),
+        "extract": stages.extract(config),
+        "classify": stages.classify(config, "test"),
+        "index": stages.index(config),
+        "knn": stages.knn(config, "test"),
+    }

@@ -21,7 +21,6 @@ from imageclef import stages
 from imageclef.cli import app
 from imageclef.config import Config, load_config
 from imageclef.data.concept_list import read_concept_list, read_ids
-from imageclef.data.phantoms import draw_collection
 from imageclef.errors import ConfigError, DataError, MissingArtifact
 from imageclef.features.exchange import write_hdf5
 from imageclef.runs.constant import constant_answer
@@ -30,58 +29,8 @@ from imageclef.runs.evaluate import official_f1
 from imageclef.runs.parts import read_parts
 from imageclef.runs.runfile import check_run
 from imageclef.stages.labelled import held_out_rows
-from imageclef.stages.report import Report
 from imageclef.workspace import Workspace
-
-Reports = dict[str, Report]
-
-LEARNER = {"name": "aae", "image_size": 36, "crop_size": 32, "width": 8, "latent_dim": 48, "epochs": 6,
-           "batch_size": 16, "discriminator_width": 32}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("phantoms")
-    drawn = draw_collection(folder, 160, 40, seed=0)
-    (drawn.test_images / "unreadable.png").write_text("no image")
-    with drawn.test_concepts.open("a") as truth:
-        truth.write("unreadable\tC0040405\n")
-    return Config.model_validate(
-        {
-            "workspace": folder / "artifacts",
-            "device": "cpu",
-            "collections": {
-                "train": {
-                    "images": drawn.train_images,
-                    "concepts": drawn.train_concepts,
-                    "groups": drawn.train_groups,
-                },
-                "test": {"images": drawn.test_images, "concepts": drawn.test_concepts},
-            },
-            "learner": LEARNER,
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def walked(config: Config) -> Reports:
-    """Every stage once, in order."""
-    return {
-        "ingest": stages.ingest(config),
-        "train": stages.train(config),
-        "extract": stages.extract(config),
-        "classify": stages.classify(config, "test"),
-        "index": stages.index(config),
-        "knn": stages.knn(config, "test"),
-    }
-
-
-def with_tables(config: Config, **tables: object) -> Config:
-    return Config.model_validate({**config.model_dump(), **tables})
-
-
-def runs_of(report: Report) -> list[Path]:
-    return [Path(path) for path in report.wrote if path.endswith(".csv")]
+from tests.walking import LEARNER, Reports, runs_of, with_tables
 
 
 def write_toml(config: Config, path: Path) -> None:
@@ -199,7 +148,7 @@ def test_features_of_others_answer_as_our_own(config: Config, walked: Reports, t
     with pytest.raises(
         ConfigError, match=r"features = \['theirs'\]: an image is asked about with the features"
     ):
-        stages.similar(theirs, next(config.collection("test").images.rglob("*.png")))
+        stages.similar(theirs, [next(config.collection("test").images.rglob("*.png"))])
 
 
 def test_feature_sets_stand_beside_each_other(config: Config, walked: Reports) -> None:
@@ -264,7 +213,7 @@ def test_an_indexed_image_is_its_own_nearest_neighbour(
     stages.index(config)
     image = next(path for path in sorted(config.collection("train").images.rglob("PH[TV]*.png")))
     sheet = tmp_path / "sheet.png"
-    report = stages.similar(config, image, k=5, sheet=sheet)
+    report = stages.similar(config, [image], k=5, sheet=sheet)
     first = report.figures["neighbors"][0]
     assert first["id"] == image.stem
     assert first["distance"] == pytest.approx(0, abs=1e-3)
@@ -281,7 +230,7 @@ def test_an_unknown_image_gets_the_concepts_its_neighbours_vote_for(
     known = next(path for path in sorted(config.collection("train").images.rglob("PH[TV]*.png")))
     unknown = tmp_path / known.name  # the name of a listed image, but not that image
     unknown.write_bytes(known.read_bytes())
-    query = stages.similar(config, unknown, k=3).figures["query"]
+    query = stages.similar(config, [unknown], k=3).figures["query"]
     assert query["concepts_from"] == "the vote of its neighbours"
     assert query["concepts"]
 
@@ -290,7 +239,7 @@ def test_a_query_that_is_no_image_is_refused(config: Config, walked: Reports, tm
     text = tmp_path / "notes.png"
     text.write_text("not an image")
     with pytest.raises(DataError, match=r"notes\.png: .*expected an image file"):
-        stages.similar(config, text)
+        stages.similar(config, [text])
 
 
 def test_a_stage_names_the_command_that_makes_what_it_needs(config: Config, tmp_path: Path) -> None:

@@ -81,6 +81,37 @@ def contact_sheet(query: Tile, neighbors: Sequence[Tile], columns: int = 5) -> I
     return sheet
 
 
+def write_pairs(path: Path, pairs: Sequence[tuple[Tile, Tile]], columns: int = 4) -> None:
+    """Write a PNG of pictures two by two.
+
+    Args:
+        path: its folder is made where it is missing.
+        pairs: at least one.
+        columns: pairs beside each other.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    side = max(max(tile.pixels.shape[:2]) for pair in pairs for tile in pair)
+    rows = [pairs[start : start + columns] for start in range(0, len(pairs), columns)]
+    heights = [max(_height(tile, side) for pair in row for tile in pair) for row in rows]
+    step = 2 * side + 3 * _GAP
+    width = min(columns, len(pairs)) * step - 2 * _GAP + 2 * _MARGIN
+    sheet = Image.new("RGB", (width, sum(heights) + _GAP * (len(rows) - 1) + 2 * _MARGIN), _PAPER)
+    draw, y = ImageDraw.Draw(sheet), _MARGIN
+    for row, tall in zip(rows, heights, strict=True):
+        for column, pair in enumerate(row):
+            for place, tile in enumerate(pair):
+                corner = (_MARGIN + column * step + place * (side + _GAP // 2), y)
+                _put(sheet, draw, tile, corner, side, _INK)
+        y += tall + _GAP
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(path, format="PNG")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; expected a place for a PNG") from None
+
+
 def _height(tile: Tile, side: int) -> int:
     lines = sum(len(_wrapped(paragraph, side)) for paragraph in tile.caption)
     return side + 6 + lines * _LEADING

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from imageclef.errors import ConfigError, DataError
 from imageclef.features.feature_set import Matrix
-from imageclef.retrieval.vectors import Metric, as_distances, gaps_between, prepared, slices
+from imageclef.retrieval.vectors import Metric, as_distances, gaps_between, lengths_of, prepared, slices
 
 _LEFT_ROWS, _RIGHT_ROWS = 1024, 4096
 _ROUNDING = 1e-6  # as in imageclef.retrieval.exact
@@ -131,11 +131,11 @@ def _bounded(near: _Near) -> _Near:
 def _maybe(block: NDArray[np.float32], rows: NDArray[np.float32], bound: float) -> NDArray[np.bool_]:
     """False where two rows are surely farther apart than the bound, (n_block, n_rows)."""
     one, other = torch.from_numpy(block), torch.from_numpy(rows)
-    lengths = one.double().norm(dim=1)[:, None], other.double().norm(dim=1)[None]
-    gaps = lengths[0] ** 2 + lengths[1] ** 2 - 2 * (one @ other.T).double()
-    slack = _ROUNDING * block.shape[1] ** 0.5 * (lengths[0] + lengths[1]) ** 2
+    left, right = lengths_of(block)[:, None], lengths_of(rows)[None]
+    gaps = left**2 + right**2 - 2 * (one @ other.T).double().numpy()
+    slack = _ROUNDING * block.shape[1] ** 0.5 * (left + right) ** 2
     # Not `<=`: what is not a number, because a product left the range of float32, is looked at too.
-    return np.asarray(~(gaps > bound + slack).numpy())
+    return np.asarray(~(gaps > bound + slack))
 
 
 def _kept(near: _Near, k: int | None) -> _Near:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from imageclef.retrieval.faiss_index import GpuRows, Proposals, nearest, sees_gpu
 from imageclef.retrieval.segments import Rows
 from imageclef.retrieval.torch_search import TorchRows
-from imageclef.retrieval.vectors import Metric, gaps_between, slices
+from imageclef.retrieval.vectors import Metric, gaps_between, lengths_of, slices
 
 Found = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Gaps and row numbers, (n_queries, k), by rising gap, equal gaps by number."""
@@ -33,11 +33,16 @@ class _Proposer(Protocol):
 
 
 class Exact:
-    """Exact search of rows; queries as `vectors.prepared` leaves them."""
+    """Exact search of rows; queries as `vectors.prepared` leaves them.
 
-    def __init__(self, rows: Rows, device: str = "cpu") -> None:
+    Rows in float16 are brought to float32 when all of them are first searched: once, to be held in memory, or
+    block by block in every search.
+    """
+
+    def __init__(self, rows: Rows, device: str = "cpu", hold: bool = True) -> None:
         self._rows = rows
         self._device = device
+        self._hold = hold
         self._proposer: _Proposer | None = None
 
     def nearest(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None) -> Found:
@@ -70,7 +75,7 @@ class Exact:
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Gaps as float32 sees them, and candidates, in no order."""
         if self._proposer is None:
-            self._proposer = _proposer(self._rows, self._device)
+            self._proposer = _proposer(self._rows, self._device, self._hold)
         measured, candidates = self._proposer.propose(queries, width, numbers)
         keys = measured.astype(np.float64)
         return (keys if self._rows.metric == "l2" else 2 - 2 * keys), candidates
@@ -79,7 +84,7 @@ class Exact:
         self, queries: NDArray[np.float32], kth: NDArray[np.float64], farthest: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """True where every row that was not proposed must be farther than the k-th neighbour."""
-        lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+        lengths = lengths_of(queries)
         # A row that was missed is nearer than the k-th neighbour, hence no longer than |q| and that distance.
         slack = _ROUNDING * np.sqrt(self._rows.n_features) * (2 * lengths + np.sqrt(kth)) ** 2
         return np.asarray(farthest > kth + slack)
@@ -109,24 +114,28 @@ def ranked(
     """
     gaps = np.empty(candidates.shape)
     for block in slices(len(queries), candidates.shape[1] * rows.n_features):
-        gaps[block] = gaps_between(queries[block, None], rows.take(candidates[block]), rows.metric)
+        near = rows.take(np.maximum(candidates[block], 0))
+        gaps[block] = gaps_between(queries[block, None], near, rows.metric)
     out = candidates < 0 if allowed is None else (candidates < 0) | ~allowed[candidates]
     gaps[out] = np.inf
     order = np.lexsort((candidates, gaps), axis=1)[:, :k]
     return np.take_along_axis(gaps, order, axis=1), np.take_along_axis(candidates, order, axis=1)
 
 
-def _proposer(rows: Rows, device: str) -> _Proposer:
+def _proposer(rows: Rows, device: str, hold: bool) -> _Proposer:
     if not device.startswith("cuda"):
-        return _ByFaiss(rows)
-    return _ByFaiss(rows, GpuRows(rows.metric, rows.n_features)) if sees_gpu() else _ByTorch(rows, device)
+        return _ByFaiss(rows, hold)
+    if not sees_gpu():
+        return _ByTorch(rows, device)
+    return _ByFaiss(rows, gpu=GpuRows(rows.metric, rows.n_features))
 
 
 class _ByFaiss:
     """faiss over the rows where they lie, block by block, or in the memory of a GPU."""
 
-    def __init__(self, rows: Rows, gpu: GpuRows | None = None) -> None:
+    def __init__(self, rows: Rows, hold: bool = False, gpu: GpuRows | None = None) -> None:
         self._rows = rows
+        self._every: Rows | None = None if hold else rows
         self._gpu = gpu
         if gpu is not None:
             for _, block in rows.blocks():
@@ -138,8 +147,11 @@ class _ByFaiss:
         if self._gpu is not None and numbers is None:
             return self._gpu.nearest(queries, width)
         search = nearest if self._gpu is None else self._gpu.nearest_of
+        if numbers is None and self._every is None:
+            self._every = self._rows.widened()
+        searched = self._rows if numbers is not None or self._every is None else self._every
         metric, best = self._rows.metric, None
-        for first, block in self._rows.blocks(numbers):
+        for first, block in searched.blocks(numbers):
             keys, places = search(queries, block, min(width, len(block)), metric)
             known = first + places if isinstance(first, int) else first[places]
             own = keys, np.where(places >= 0, known, -1)

@@ -24,11 +24,9 @@ from imageclef.retrieval.contents import Contents
 from imageclef.retrieval.growth import added, compacted, merged, settled
 from imageclef.retrieval.kinds import Kind, check_can_remove, check_kind
 from imageclef.retrieval.recall import Recall
-from imageclef.retrieval.vectors import Metric, as_distances, prepared
+from imageclef.retrieval.vectors import Metric, as_distances
 from imageclef.retrieval.view import View
 from imageclef.retrieval.writing import write
-
-_BLOCK_ROWS = 8192
 
 
 class Index:
@@ -190,11 +188,7 @@ class Index:
         if among is not None and among.shape != (len(self),):
             raise DataError(f"a mask of shape {among.shape} over rows; expected ({len(self)},)")
         k = min(k, len(self) if among is None else int(np.count_nonzero(among)))
-        gaps, rows = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        for start in range(0, len(queries) if k else 0, _BLOCK_ROWS):
-            block = slice(start, start + _BLOCK_ROWS)
-            asked = prepared(queries[block], self.metric, f"queries from row {start}")
-            gaps[block], rows[block] = self._view.nearest(asked, k, among)
+        gaps, rows = self._view.nearest(queries, k, among)
         return as_distances(gaps, self.metric), rows
 
     def rows_of(self, ids: Sequence[str]) -> NDArray[np.int64]:
@@ -225,7 +219,9 @@ class Index:
             )
 
     def attach(self, name: str, data: bytes) -> None:
-        """Keep bytes with the index, saved at the same instant; a plain name, such as `files.csv`."""
+        """Keep bytes with the index, saved at the same instant, under a plain name such as `files.csv`."""
+        if Path(name).name != name:
+            raise ConfigError(f"attached name '{name}'; expected a plain name, such as files.csv")
         self._contents = replace(self._contents, attached={**self._contents.attached, name: data})
 
     def attached(self, name: str) -> bytes | None:

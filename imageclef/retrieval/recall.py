@@ -1,9 +1,12 @@
 """How much an approximate search finds of what there is, measured; and how hard it must search for that.
 
 Recall at k is the share of the true k nearest neighbours that a search finds (at equal distances either row
-is right). It is measured on rows of the index itself as queries, each left out of its own answer, against
-exact search of the same rows. What is asked for is compared with this mean; a query unlike all rows of the
-index may fare worse.
+is right), measured against exact search of the same rows. The queries are rows of the index, each left out of
+its own answer. A graph (`hnsw`) knows its own rows better than others: it has edges from a row to the rows
+near it. There each row x is moved away from its k-th neighbour y, to x + (x - y), which the graph has not
+seen and which is about as far from the rows as they are from each other. On rows that were held out, of
+Gaussians, random walks and clusters of 16 to 128 dimensions, `ivf` and `ivfpq` found as much as for their own
+rows, to 0.03, and `hnsw` as much as for the moved ones, or more; for its own it claimed up to 0.15 more.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from imageclef.retrieval.exact import Exact
 from imageclef.retrieval.faiss_index import Structure
 from imageclef.retrieval.kinds import Effort, efforts
 from imageclef.retrieval.segments import Rows
+from imageclef.retrieval.vectors import Metric, prepared
 
 _QUERIES = 256
 _K = 10
@@ -68,12 +72,17 @@ def tuned(
         seed: of the sample of queries.
         progress: told after each effort that was tried.
     """
-    exact = Exact(rows)
+    exact = Exact(rows, hold=False)
     numbers = np.arange(len(rows)) if live is None else np.flatnonzero(live)
     chosen = np.sort(np.random.default_rng(seed).permutation(numbers)[:_QUERIES])
     k = min(_K, len(numbers) - 1)
     queries = rows.take(chosen)
-    truth, _ = _without_self(exact.nearest(queries, k + 1, live), chosen, k)
+    found = exact.nearest(queries, k + 1, live)
+    if structure.kind == "hnsw" and k:
+        queries = _moved_away(queries, rows.take(_without_self(found, chosen, k)[1][:, -1]), rows.metric)
+        chosen = np.full(len(chosen), -1)
+        found = exact.nearest(queries, k + 1, live)
+    truth, _ = _without_self(found, chosen, k)
     best: Recall | None = None
     for effort in efforts(structure.kind, len(structure), structure.n_lists):
         search = Approximate(rows, structure, effort, exact)
@@ -89,6 +98,13 @@ def tuned(
     if best is None:
         raise ValueError("no effort to try")
     return best
+
+
+def _moved_away(
+    rows: NDArray[np.float32], others: NDArray[np.float32], metric: Metric
+) -> NDArray[np.float32]:
+    """Points on the other side of each row, as far from it as another row, as prepared."""
+    return prepared(rows + (rows - others), metric, "a query of the sample")
 
 
 def _without_self(

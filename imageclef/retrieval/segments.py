@@ -144,6 +144,19 @@ class Rows:
             for start in range(0, len(segment), whole):
                 yield first + start, self._compared(segment.rows[start : start + whole])
 
+    def widened(self) -> Rows:
+        """The same rows held in float32; what is in float32 already is not copied."""
+        segments = []
+        for segment, first in zip(self.segments, self._starts[:-1].tolist(), strict=True):
+            rows = segment.rows
+            if rows.dtype != np.float32:
+                rows = np.empty(rows.shape, np.float32)
+                for start in range(0, len(rows), _READ_ROWS):
+                    numbers = np.arange(start, min(start + _READ_ROWS, len(rows)))
+                    rows[numbers] = self.take(first + numbers)
+            segments.append(Segment(rows, segment.ids))
+        return Rows(segments, self.metric, self.n_features)
+
     def _compared(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         if rows.dtype == np.float32:
             return rows

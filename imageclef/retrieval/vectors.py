@@ -34,11 +34,16 @@ def prepared(vectors: NDArray[Any], metric: Metric, where: str) -> NDArray[np.fl
 
 def at_length_1(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows (n, n_features) divided by their lengths; rows of zeros stay."""
-    # In float64, whose range the square of no float32 leaves.
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    lengths = lengths_of(rows)[:, None]
     unit = np.zeros_like(rows)
     np.divide(rows, lengths, out=unit, where=lengths > 0, casting="same_kind")
     return unit
+
+
+def lengths_of(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The length of each row of (n, n_features), (n,)."""
+    # In float64, whose range the square of no float32 leaves; without a copy of the rows.
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64)))
 
 
 def gaps_between(

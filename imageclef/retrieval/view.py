@@ -11,6 +11,9 @@ from imageclef.retrieval.approximate import Approximate
 from imageclef.retrieval.contents import Contents
 from imageclef.retrieval.exact import Exact, Found
 from imageclef.retrieval.segments import Rows
+from imageclef.retrieval.vectors import prepared
+
+_BLOCK_ROWS = 8192
 
 
 class View:
@@ -41,10 +44,18 @@ class View:
         return rows if self._live is None else self._live[rows]
 
     def nearest(self, queries: NDArray[np.float32], k: int, among: NDArray[np.bool_] | None) -> Found:
-        """The k nearest of the rows that may be answered, (n_images,), which are at least k."""
-        search = self._approximate or self._exact
-        gaps, numbers = search.nearest(queries, k, self._allowed(among))
-        return gaps, numbers if self._live is None else np.searchsorted(self._live, numbers)
+        """The k nearest of the rows that may be answered, (n_images,), which are at least k.
+
+        Raises:
+            DataError: a number of the queries is not finite.
+        """
+        gaps, rows = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+        search, allowed = self._approximate or self._exact, self._allowed(among)
+        for start in range(0, len(queries) if k else 0, _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            asked = prepared(queries[block], self._contents.metric, f"queries from row {start}")
+            gaps[block], rows[block] = search.nearest(asked, k, allowed)
+        return gaps, rows if self._live is None else np.searchsorted(self._live, rows)
 
     @cached_property
     def _live(self) -> NDArray[np.int64] | None:

@@ -18,31 +18,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imageclef.stages.checking import check
     from imageclef.stages.classifier import classify
+    from imageclef.stages.duplicate_pairs import duplicates
     from imageclef.stages.ensembles import ensemble
     from imageclef.stages.exchange import import_features
     from imageclef.stages.features import extract
     from imageclef.stages.images import ingest
+    from imageclef.stages.indexing import index, index_add, index_check, index_info, index_remove
     from imageclef.stages.learner import train
-    from imageclef.stages.neighbours import index, knn
+    from imageclef.stages.neighbours import knn
     from imageclef.stages.reporting import report_runs
     from imageclef.stages.score import evaluate, merge, validate
     from imageclef.stages.similarity import similar
+    from imageclef.stages.syncing import sync
     from imageclef.stages.walk import demo
 
 __all__ = [
     "check",
     "classify",
     "demo",
+    "duplicates",
     "ensemble",
     "evaluate",
     "extract",
     "import_features",
     "index",
+    "index_add",
+    "index_check",
+    "index_info",
+    "index_remove",
     "ingest",
     "knn",
     "merge",
     "report_runs",
     "similar",
+    "sync",
     "train",
     "validate",
 ]
@@ -53,7 +62,13 @@ _MODULE_OF = {
     "extract": "features",
     "import_features": "exchange",
     "classify": "classifier",
-    "index": "neighbours",
+    "index": "indexing",
+    "index_add": "indexing",
+    "index_remove": "indexing",
+    "index_info": "indexing",
+    "index_check": "indexing",
+    "sync": "syncing",
+    "duplicates": "duplicate_pairs",
     "knn": "neighbours",
     "similar": "similarity",
     "validate": "score",

@@ -7,6 +7,8 @@ from pathlib import Path
 from imageclef.artifacts import MANIFEST, verify
 from imageclef.config import Config
 from imageclef.progress import Reporter, Silent
+from imageclef.retrieval.checking import check as check_index
+from imageclef.retrieval.stored import ABOUT
 from imageclef.stages.report import Report, shown
 
 
@@ -31,10 +33,15 @@ def check(config: Config, reporter: Reporter | None = None) -> Report:
             damaged += bool(faults)
             report.notes += faults
             advance(1)
+    indexes = sorted(path.parent for path in workspace.glob(f"indexes/*/{ABOUT}"))
+    for path in indexes:
+        faults = check_index(path)
+        damaged += bool(faults)
+        report.notes += faults
     stopped = sorted(path for path in workspace.glob("**/.*.partial") if path.is_dir())
     report.notes += [f"{shown(path)}: was stopped; the same command goes on with it" for path in stopped]
     report.ok = not damaged
-    report.figures = {"artifacts": len(published), "damaged": damaged, "stopped": len(stopped)}
+    report.figures = {"artifacts": len(published) + len(indexes), "damaged": damaged, "stopped": len(stopped)}
     return report.done()
 
 

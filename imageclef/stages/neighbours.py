@@ -1,4 +1,4 @@
-"""Index and k-NN: concepts by the vote of the nearest training images."""
+"""k-NN: concepts by the vote of the nearest training images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.concepts.thresholds import global_threshold
 from imageclef.config import Config
 from imageclef.data.vocabulary import Vocabulary
@@ -23,6 +22,7 @@ from imageclef.retrieval.voting import Choice, Vote, shares, vote
 from imageclef.runs.parts import Part
 from imageclef.runs.runfile import knn_run_name
 from imageclef.runs.scores import Scores
+from imageclef.stages.indexed import open_index, sources_of
 from imageclef.stages.labelled import labelled, required_concepts
 from imageclef.stages.publish import publish_run
 from imageclef.stages.report import Report, count_of, shown
@@ -46,28 +46,6 @@ class _Neighbours:
     labels: csr_array
 
 
-def index(config: Config, reporter: Reporter | None = None) -> Report:
-    """Build the index of the training collection.
-
-    Raises:
-        MissingArtifact: its features have not been extracted.
-    """
-    workspace, report = Workspace(config), Report("index")
-    features = workspace.features(TRAIN, unit=True)
-    report.read.append(f"{workspace.features_label} of {TRAIN}: {count_of(len(features), 'row')}")
-    path = workspace.index_path
-    recipe = Recipe("index", config.index.model_dump(), {"features": workspace.features_digest(TRAIN)})
-    if up_to_date(path, recipe):
-        report.skipped.append(f"{shown(path)}: up to date")
-    else:
-        bar = (reporter or Silent()).progress("indexing", len(features), "rows")
-        with building(path, recipe) as folder, bar as advance:
-            built = Index.build(features.features, features.ids, config.index.metric, progress=advance)
-            built.save(folder)
-        report.wrote.append(shown(path))
-    return report.done("imageclef knn   or   imageclef similar IMAGE")
-
-
 def knn(config: Config, collection: str | None = None, reporter: Reporter | None = None) -> Report:
     """Write a run for every collection but the training one, or for the one named, by its nearest neighbours.
 
@@ -79,7 +57,8 @@ def knn(config: Config, collection: str | None = None, reporter: Reporter | None
         DataError: the training collection has no concepts.
     """
     workspace, report = Workspace(config), Report("knn")
-    index = Index.load(workspace.artifact("index").path, str(workspace.device))
+    index = open_index(workspace)
+    index.require(workspace.made_with)
     report.read.append(f"{shown(workspace.index_path)}: {count_of(len(index), 'row')}")
     train, features = workspace.collection(TRAIN), workspace.features(TRAIN, unit=True)
     concepts = required_concepts(train)
@@ -102,7 +81,7 @@ def knn(config: Config, collection: str | None = None, reporter: Reporter | None
             "classifier": f"k-NN, {config.index.metric}",
             **figures,
             "made_from": {
-                "index": workspace.artifact("index").digest,
+                "index": sources_of(index),
                 "features": workspace.features_digest(target.name),
             },
         }

@@ -1,25 +1,32 @@
-"""Similar: the images of the index that are most like an image, as a table and as a contact sheet."""
+"""Similar: the images of the index that are most like one or several images, with what they share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from imageclef.config import Config
+from imageclef.data.collection import read_groups
+from imageclef.data.concept_list import read_ids
 from imageclef.data.decoding import decode
 from imageclef.data.sheets import Tile, write_contact_sheet
-from imageclef.data.store import ImageStore
 from imageclef.data.vocabulary import Vocabulary
-from imageclef.errors import ConfigError, DataError, ImageRefused
+from imageclef.errors import ConfigError, DataError, ImageRefused, MissingArtifact
 from imageclef.features.extract import features_of
 from imageclef.progress import Reporter
+from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.index import Index
+from imageclef.retrieval.questions import Answer, Join, Question, ask
 from imageclef.retrieval.voting import most_frequent
+from imageclef.stages.indexed import IndexedFile, files_of, open_index
 from imageclef.stages.report import Report, shown
 from imageclef.workspace import TRAIN, Workspace
 
@@ -27,108 +34,208 @@ _SHEET_SIZE = 192
 
 
 def similar(
-    config: Config, image: Path, k: int = 10, sheet: Path | None = None, reporter: Reporter | None = None
+    config: Config,
+    images: Sequence[Path] = (),
+    k: int = 10,
+    sheet: Path | None = None,
+    *,
+    ids: Sequence[str] = (),
+    join: Join = "mean",
+    having: Sequence[str] = (),
+    without: Sequence[str] = (),
+    where: Sequence[str] = (),
+    among: Path | None = None,
+    leave_out_same: bool = False,
+    out: Path | None = None,
+    reporter: Reporter | None = None,
 ) -> Report:
-    """Search the index of the training collection for the neighbours of an image.
+    """Search the index for the neighbours of images.
 
-    The concepts of the query are those of its line in a concept list, if it is an image of a collection of
+    The concepts of a query are those of its line in a concept list, if it is an image of a collection of
     the configuration; otherwise those that its neighbours vote for. `figures["query"]` says which.
 
     Args:
         config: the configuration.
-        image: an image file, of the collection or not.
+        images: image files, of the collection or not.
         k: number of neighbours.
-        sheet: a PNG to write, the query and its neighbours.
+        sheet: a PNG to write, the first query and the neighbours.
+        ids: images of the index that ask; they are not answered.
+        join: of several queries, near their mean, or near any of them.
+        having: concepts that every answer has.
+        without: concepts that no answer has.
+        where: ``column=value`` in the tables of groups.
+        among: a file of ids that are searched.
+        leave_out_same: whether images that are the same as a query are left out.
+        out: a CSV file to write.
         reporter: unused; nothing here takes long.
 
     Raises:
-        DataError: the image cannot be read.
-        ConfigError: the index is of other features than the learner's.
+        DataError: an image cannot be read, or a filter names what there is not.
         MissingArtifact: the index or the learner is not there.
+        ConfigError: nothing is asked, or the index is of other features than the learner's.
     """
-    workspace, report = Workspace(config), Report("similar", read=[str(image)])
-    if workspace.feature_sets != (workspace.extracted_label,):
-        raise ConfigError(
-            f"features = {list(workspace.feature_sets)}: an image is asked about with the features of the "
-            f"learner alone; expected ['{workspace.extracted_label}'], or leave it out"
-        )
-    index = Index.load(workspace.artifact("index").path)
-    train, store = workspace.collection(TRAIN), workspace.store(TRAIN)
-    concepts = train.concepts or {}
-    distances, rows = index.search(_features(workspace, image), k)
-    query = _query(workspace, image, index, rows, concepts)
+    workspace, report = Workspace(config), Report("similar", read=[*map(str, images), *ids])
+    index = open_index(workspace)
+    index.require(workspace.made_with)
+    known = _Known.of(workspace)
+    filters = Filters(
+        tuple(having),
+        tuple(without),
+        tuple(read_ids(among)) if among else None,
+        tuple(map(parse_where, where)),
+    )
+    mask = filters.mask(index.ids, known.concepts, known.metadata)
+    question = Question(_vectors(workspace, index, images, ids), join, tuple(ids), not leave_out_same)
+    answers = ask(index, question, k, mask)
+    files = files_of(index)
+    query = _query(workspace, images, ids, answers, known.concepts)
     report.figures["query"] = query
     report.figures["metric"] = config.index.metric
     report.figures["neighbors"] = [
-        _neighbor(rank, index.ids[row], distance, config.index.metric, store, concepts, query["concepts"])
-        for rank, (distance, row) in enumerate(zip(distances[0], rows[0], strict=True), start=1)
+        _neighbor(answer, config.index.metric, files.get(answer.image_id), known.concepts, query["concepts"])
+        for answer in answers
     ]
+    if len(answers) < k:
+        report.notes.append(f"{len(answers)} images pass, fewer than the {k} that were asked for")
+    if out is not None:
+        _write_table(out, report.figures["neighbors"])
+        report.wrote.append(shown(out))
     if sheet is not None:
-        _draw(image, report.figures, config.collection(TRAIN).images, sheet)
+        _draw(_first_query(images, ids, files), report.figures, files, sheet)
         report.wrote.append(shown(sheet))
-    return report.done("" if sheet else f"imageclef similar {image} -k {k} --sheet similar.png")
+    asked = " ".join([*map(str, images), *(f"--id {image_id}" for image_id in ids)])
+    return report.done("" if sheet else f"imageclef similar {asked} -k {k} --sheet similar.png")
 
 
-def _features(workspace: Workspace, image: Path) -> NDArray[np.float32]:
-    size = workspace.choice.settings.image_size
-    try:
-        decoded = decode(image, size, workspace.mode)
-    except ImageRefused as refusal:
-        raise DataError(f"{image}: {refusal}; expected an image file") from None
-    pixels = torch.from_numpy(decoded.pixels).permute(2, 0, 1).expand(3, -1, -1)[None]
-    learner = workspace.learner()
-    batch = pixels.to(workspace.device)
-    return features_of(learner, batch, workspace.config.extract.output, workspace.precision).cpu().numpy()
+@dataclass(frozen=True)
+class _Known:
+    """What is known of all images of all collections: concepts, and the columns of the tables of groups."""
+
+    concepts: Mapping[str, tuple[str, ...]]
+    metadata: pd.DataFrame | None
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> _Known:
+        concepts: dict[str, tuple[str, ...]] = {}
+        tables = []
+        # The training collection last: where an id is in two, its line counts.
+        for name, settings in sorted(workspace.config.collections.items(), key=lambda item: item[0] == TRAIN):
+            try:
+                concepts |= workspace.collection(name).concepts or {}
+            except MissingArtifact:
+                continue
+            if settings.groups is not None:
+                tables.append(read_groups(settings.groups).metadata)
+        joined = pd.concat(tables) if tables else None
+        return cls(concepts, None if joined is None else joined[~joined.index.duplicated(keep="last")])
+
+
+def _vectors(
+    workspace: Workspace, index: Index, images: Sequence[Path], ids: Sequence[str]
+) -> NDArray[np.float32]:
+    """The features of the queries, (n_queries, n_features)."""
+    if not images and not ids:
+        raise ConfigError(
+            "similar: nothing is asked; expected an image file, or --id with an image of the index"
+        )
+    rows = [index.vectors(index.rows_of(ids))] if ids else []
+    if images and workspace.feature_sets != (workspace.extracted_label,):
+        raise ConfigError(
+            f"features = {list(workspace.feature_sets)}: an image is asked about with the features of "
+            f"the learner alone; expected ['{workspace.extracted_label}'], or --id"
+        )
+    learner = workspace.learner() if images else None
+    for image in images:
+        try:
+            decoded = decode(image, workspace.choice.settings.image_size, workspace.mode)
+        except ImageRefused as refusal:
+            raise DataError(f"{image}: {refusal}; expected an image file") from None
+        assert learner is not None
+        pixels = torch.from_numpy(decoded.pixels).permute(2, 0, 1).expand(3, -1, -1)[None]
+        batch = pixels.to(workspace.device)
+        found = features_of(learner, batch, workspace.config.extract.output, workspace.precision)
+        rows.append(found.cpu().numpy())
+    return np.concatenate(rows)
 
 
 def _query(
     workspace: Workspace,
-    image: Path,
-    index: Index,
-    rows: NDArray[np.int64],
+    images: Sequence[Path],
+    ids: Sequence[str],
+    answers: Sequence[Answer],
     concepts: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Any]:
-    """The query's own concepts, or its neighbours' vote."""
+    """The queries' own concepts, or their neighbours' vote."""
+    listed = [concepts[image_id] for image_id in ids if image_id in concepts]
+    source = "the concept lists" if listed else "the vote of its neighbours"
+    for image in images:
+        name = _collection_of(workspace, image)
+        if name is not None and image.stem in concepts:
+            listed.append(concepts[image.stem])
+            source = f"the list of {name}"
+    own: Iterable[str] = dict.fromkeys(concept for entry in listed for concept in entry)
+    if not listed and concepts and answers:
+        vocabulary = Vocabulary.count(concepts.values())
+        labels = vocabulary.labels([concepts.get(answer.image_id, ()) for answer in answers])
+        own = vocabulary.concepts_of(most_frequent(np.arange(len(answers))[None], labels, None))[0]
+    asked = (
+        {"path": str(images[0])}
+        if len(images) == 1 and not ids
+        else {"paths": list(map(str, images)), "ids": list(ids)}
+    )
+    return {**asked, "concepts": list(own), "concepts_from": source}
+
+
+def _collection_of(workspace: Workspace, image: Path) -> str | None:
+    """The ingested collection in whose folder a file lies."""
     for name, settings in workspace.config.collections.items():
         inside = image.resolve().is_relative_to(settings.images.resolve())
-        if not inside or not workspace.collection_path(name).is_dir():
-            continue
-        listed = workspace.collection(name).concepts or {}
-        if image.stem in listed:
-            return {
-                "path": str(image),
-                "concepts": list(listed[image.stem]),
-                "concepts_from": f"the list of {name}",
-            }
-    vocabulary = Vocabulary.count(concepts.values())
-    labels = vocabulary.labels([concepts.get(image_id, ()) for image_id in index.ids])
-    voted = vocabulary.concepts_of(most_frequent(rows, labels, None))[0] if concepts else ()
-    return {"path": str(image), "concepts": list(voted), "concepts_from": "the vote of its neighbours"}
+        if inside and workspace.collection_path(name).is_dir():
+            return name
+    return None
 
 
 def _neighbor(
-    rank: int,
-    image_id: str,
-    distance: float,
+    answer: Answer,
     metric: str,
-    store: ImageStore,
+    file: IndexedFile | None,
     concepts: Mapping[str, tuple[str, ...]],
-    wanted: list[str],
+    wanted: Sequence[str],
 ) -> dict[str, Any]:
-    own = concepts.get(image_id, ())
-    similarity = {"similarity": float(distance)} if metric == "cosine" else {}
+    own = concepts.get(answer.image_id, ())
+    similarity = {"similarity": answer.distance} if metric == "cosine" else {}
     return {
-        "rank": rank,
-        "id": image_id,
-        "path": store.path_of(image_id),
-        "distance": float(1 - distance if metric == "cosine" else distance),
+        "rank": answer.rank,
+        "id": answer.image_id,
+        "path": file.path if file else "",
+        "distance": 1 - answer.distance if metric == "cosine" else answer.distance,
         **similarity,
         "concepts": list(own),
         "shared": [concept for concept in wanted if concept in own],
     }
 
 
-def _draw(image: Path, figures: dict[str, Any], folder: Path, sheet: Path) -> None:
+def _write_table(path: Path, neighbors: Sequence[Mapping[str, Any]]) -> None:
+    """One line for each neighbour; concepts are joined by semicolons."""
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["rank", "id", "path", "distance", "concepts", "shared"])
+            for one in neighbors:
+                texts = (";".join(one["concepts"]), ";".join(one["shared"]))
+                writer.writerow([one["rank"], one["id"], one["path"], one["distance"], *texts])
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; expected a place for a CSV file") from None
+
+
+def _first_query(images: Sequence[Path], ids: Sequence[str], files: Mapping[str, IndexedFile]) -> Path:
+    if images:
+        return images[0]
+    file = files.get(ids[0])
+    return Path(file.folder) / file.path if file else Path(ids[0])
+
+
+def _draw(query: Path, figures: Mapping[str, Any], files: Mapping[str, IndexedFile], sheet: Path) -> None:
     """The query and its neighbours at a size that shows something, decoded from their files."""
 
     def tile(path: Path, *caption: str) -> Tile:
@@ -139,8 +246,13 @@ def _draw(image: Path, figures: dict[str, Any], folder: Path, sheet: Path) -> No
         return Tile(pixels, caption)
 
     tiles = [
-        tile(folder / found["path"], found["id"], f"{found['distance']:.3f}", " ".join(found["shared"]))
+        tile(
+            Path(files[found["id"]].folder if found["id"] in files else "") / found["path"],
+            found["id"],
+            f"{found['distance']:.3f}",
+            " ".join(found["shared"]),
+        )
         for found in figures["neighbors"]
     ]
-    query = tile(image, image.name, "query", " ".join(figures["query"]["concepts"]))
-    write_contact_sheet(sheet, query, tiles, columns=5)
+    asked = tile(query, query.name, "query", " ".join(figures["query"]["concepts"]))
+    write_contact_sheet(sheet, asked, tiles, columns=5)

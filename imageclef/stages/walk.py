@@ -13,9 +13,10 @@ from imageclef.runs.evaluate import official_f1
 from imageclef.stages.classifier import classify
 from imageclef.stages.features import extract
 from imageclef.stages.images import ingest
+from imageclef.stages.indexing import index
 from imageclef.stages.labelled import required_concepts
 from imageclef.stages.learner import train
-from imageclef.stages.neighbours import index, knn
+from imageclef.stages.neighbours import knn
 from imageclef.stages.report import Report
 from imageclef.stages.similarity import similar
 from imageclef.workspace import Workspace
@@ -69,7 +70,7 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     linear = walk("classify  features -> run", lambda: classify(config, reporter=reporter))
     walk("index     features -> index", lambda: index(config, reporter))
     nearest = walk("knn       index -> run", lambda: knn(config, reporter=reporter))
-    walk(f"similar   {query} -> {sheet}", lambda: similar(config, query, k=10, sheet=sheet))
+    walk(f"similar   {query} -> {sheet}", lambda: similar(config, [query], k=10, sheet=sheet))
     report.read.append(str(config_path))
     report.wrote += [path for path in linear.wrote + nearest.wrote if path.endswith(".csv")] + [str(sheet)]
     report.figures = {

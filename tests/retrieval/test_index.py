@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from imageclef.errors import ArtifactError, DataError
+from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
+from imageclef.retrieval import exact, segments, vectors, view
 from imageclef.retrieval import index as index_module
-from imageclef.retrieval import segments, vectors
 from imageclef.retrieval.index import Index, Metric
 
 Matrix = NDArray[np.float32]
@@ -153,7 +153,9 @@ def test_rows_too_far_for_float32_are_the_last() -> None:
 def test_rows_are_added_in_blocks_and_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     features = np.random.default_rng(3).normal(size=(100, 5)).astype(np.float32)
     whole = Index.build(features, names(100), "cosine").search(features, 6)
-    monkeypatch.setattr(index_module, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(view, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(segments, "_READ_ROWS", 7)
+    monkeypatch.setattr(segments, "_BLOCK_NUMBERS", 60)
     monkeypatch.setattr(vectors, "_GATHER_NUMBERS", 40)
     done: list[int] = []
     blocks = Index.build(features, names(100), "cosine", progress=done.append).search(features, 6)
@@ -187,28 +189,38 @@ def _saved(folder: Path) -> Path:
 
 
 def test_load_refuses_what_is_damaged(tmp_path: Path) -> None:
-    path = _saved(tmp_path) / "index.faiss"
-    path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(ArtifactError, match=r"index\.faiss: .*expected a faiss index"):
+    path = _saved(tmp_path) / "rows-000001-0.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20])
+    with pytest.raises(ArtifactError, match=r"rows-000001-0\.npy: 20 bytes; expected 164; build"):
+        Index.load(tmp_path)
+    path.write_bytes(b"x" * len(whole))
+    with pytest.raises(ArtifactError, match=r"rows-000001-0\.npy: .*expected the rows of an index"):
         Index.load(tmp_path)
     path.unlink()
-    with pytest.raises(ArtifactError, match=r"index\.faiss: .*expected a faiss index"):
+    with pytest.raises(ArtifactError, match=r"rows-000001-0\.npy: missing"):
         Index.load(tmp_path)
 
 
 def test_load_refuses_files_that_do_not_fit(tmp_path: Path) -> None:
-    (_saved(tmp_path) / "ids.txt").write_text("i0\ni1\n")
-    with pytest.raises(ArtifactError, match=r"IndexFlatL2 of 3 rows; expected a flat l2 index of 2 rows"):
+    ids = _saved(tmp_path) / "ids-000001-0.txt"
+    ids.write_text("i0\ni1i2.\n")
+    with pytest.raises(ArtifactError, match=r"ids-000001-0\.txt: 2 ids; expected 3"):
         Index.load(tmp_path)
-    (_saved(tmp_path) / "index.json").write_text('{"metric": "cosine"}')
-    with pytest.raises(ArtifactError, match="expected a flat cosine index of 3 rows"):
+    about = _saved(tmp_path) / "index.json"
+    about.write_text(about.read_text().replace("l2", "cosine"))
+    with pytest.raises(ArtifactError, match=r"index\.json: damaged, its content does not fit its digest"):
         Index.load(tmp_path)
-    (tmp_path / "index.json").write_text('{"metric": "hamming"}')
-    with pytest.raises(ArtifactError, match=r"index\.json: metric 'hamming'; expected 'l2' or 'cosine'"):
+    about.write_text('{"format": 1, "metric": "l2"}')
+    with pytest.raises(ArtifactError, match=r"index\.json: format 1, expected 2; build the index again"):
         Index.load(tmp_path)
-    (tmp_path / "index.json").write_text("[]")
-    with pytest.raises(ArtifactError, match=r"index\.json: .*expected JSON with the metric"):
+    about.write_text("[]")
+    with pytest.raises(ArtifactError, match=r"index\.json: damaged; expected the JSON of an index"):
         Index.load(tmp_path)
+    about.unlink()
+    with pytest.raises(MissingArtifact, match=r"no index; expected a folder with index\.json"):
+        Index.load(tmp_path)
+    assert Index.load(_saved(tmp_path)).ids == names(3), "what is damaged can be built again in its place"
 
 
 def test_build_and_search_refuse_what_does_not_fit() -> None:
@@ -229,15 +241,178 @@ def test_build_and_search_refuse_what_does_not_fit() -> None:
     assert index.search(features[:0], 2)[1].shape == (0, 2)
 
 
-def test_cuda_without_a_gpu_is_searched_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def masked(features: Matrix, queries: Matrix, metric: Metric, k: int, among: NDArray[np.bool_]) -> None:
+    """Search among some rows answers as search of an index of these rows alone."""
+    chosen = np.flatnonzero(among)
+    distances, rows = Index.build(features, names(len(features)), metric).search(queries, k, among)
+    assert rows.shape == (len(queries), min(k, len(chosen)))
+    if len(chosen):
+        alone = Index.build(features[chosen], names(len(chosen)), metric).search(queries, k)
+        np.testing.assert_array_equal(rows, chosen[alone[1]])
+        np.testing.assert_array_equal(distances, alone[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    features=arrays(np.float32, st.tuples(st.integers(1, 90), st.just(3)), elements=st.integers(-2, 2)),
+    data=st.data(),
+    metric=st.sampled_from(METRICS),
+)
+def test_rows_among_which_is_searched_are_the_only_ones(
+    features: Matrix, data: st.DataObject, metric: Metric
+) -> None:
+    among = data.draw(arrays(np.bool_, len(features)))
+    masked(features, features[:4], metric, data.draw(st.integers(1, 20)), among)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9, 0.9995])
+def test_k_answers_come_back_under_a_filter_when_k_exist(metric: Metric, share: float) -> None:
+    rng = np.random.default_rng(7)
+    features = rng.normal(size=(6000, 6)).astype(np.float32)
+    masked(features, features[:40], metric, 12, rng.random(6000) < share)
+
+
+def test_a_filter_that_leaves_out_all_that_is_near_still_finds_k() -> None:
+    features = np.random.default_rng(8).normal(size=(6000, 4)).astype(np.float32)
+    query = np.zeros((1, 4), np.float32)
+    far = np.linalg.norm(features, axis=1) > np.quantile(np.linalg.norm(features, axis=1), 0.4)
+    masked(features, query, "l2", 9, far)
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    index = Index.build(np.eye(3, dtype=np.float32), names(3), "l2")
+    with pytest.raises(DataError, match=r"a mask of shape \(2,\) over rows; expected \(3,\)"):
+        index.search(np.eye(3, dtype=np.float32), 1, np.ones(2, dtype=np.bool_))
+    nothing = index.search(np.eye(3, dtype=np.float32), 1, np.zeros(3, dtype=np.bool_))
+    assert nothing[1].shape == (3, 0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_float16_is_searched_as_the_numbers_that_it_holds(metric: Metric, tmp_path: Path) -> None:
+    half = np.random.default_rng(9).normal(size=(300, 12)).astype(np.float16)
+    wide = half.astype(np.float32)
+    index = Index.build(half, names(300), metric)
+    expected = Index.build(wide, names(300), metric).search(wide[:20], 7)
+    for found in (index.search(wide[:20], 7), index.search(wide[:20], 7, np.ones(300, dtype=np.bool_))):
+        np.testing.assert_array_equal(found[1], expected[1])
+        np.testing.assert_array_equal(found[0], expected[0])
+    index.save(tmp_path)
+    rows = np.load(tmp_path / "rows-000001-0.npy")
+    assert rows.dtype == np.float16
+    np.testing.assert_array_equal(rows, half)
+    index.add(wide[:1] * 2, ["one more"])
+    assert index.search(wide[:1] * 2, 2)[1][0, 0] == (300 if metric == "l2" else 0)
+    with pytest.raises(DataError, match="features from row 0: a number is not finite in float16"):
+        index.add(wide[:1] * 1e6, ["too large"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("metric", METRICS)
+def test_rows_added_in_parts_are_searched_as_if_built_at_once(
+    metric: Metric, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = np.random.default_rng(10).normal(size=(900, 5)).astype(dtype)
+    queries = features[::30].astype(np.float32)
+    whole = Index.build(features, names(900), metric)
+    parts = Index.build(features[:400], names(900)[:400], metric)
+    for start, end in ((400, 700), (700, 701), (701, 900)):
+        parts.add(features[start:end], names(900)[start:end])
+    monkeypatch.setattr(segments, "_BLOCK_NUMBERS", 500)
+    among = np.random.default_rng(11).random(900) < 0.4
+    for mask in (None, among):
+        for one, other in zip(parts.search(queries, 9, mask), whole.search(queries, 9, mask), strict=True):
+            np.testing.assert_array_equal(one, other)
+    parts.remove([f"i{row}" for row in range(0, 900, 3)])
+    kept = np.arange(900) % 3 > 0
+    distances, rows = parts.search(queries, 9, among[kept])
+    expected = whole.search(queries, 9, among & kept)
+    np.testing.assert_array_equal(np.flatnonzero(kept)[rows], expected[1])
+    np.testing.assert_array_equal(distances, expected[0])
+
+
+def test_features_of_another_learner_are_refused() -> None:
+    features = np.eye(3, dtype=np.float32)
+    index = Index.build(features, names(3), "l2", made_with="aae-1")
+    index.require("aae-1")
+    index.require("")
+    with pytest.raises(
+        ConfigError, match="the index is of the features aae-1, these are orb-2; expected the"
+    ):
+        index.require("orb-2")
+    with pytest.raises(ConfigError, match="these are orb-2"):
+        index.add(features, ["a", "b", "c"], made_with="orb-2")
+    with pytest.raises(
+        DataError, match=r"features of shape \(2, 4\) with 2 ids cannot be added; expected \(n, 3"
+    ):
+        index.add(np.zeros((2, 4), np.float32), ["a", "b"])
+    assert len(index) == 3
+
+
+def test_ids_are_unique() -> None:
+    features = np.eye(3, dtype=np.float32)
+    with pytest.raises(DataError, match="row 2: image 'a' appears twice"):
+        Index.build(features, ["a", "b", "a"], "l2")
+    with pytest.raises(DataError, match=r"row 1: id 'b\\n' is empty or has a line break"):
+        Index.build(features, ["a", "b\n", "c"], "l2")
+    index = Index.build(features, ["a", "b", "c"], "l2")
+    with pytest.raises(DataError, match="image 'b' is in the index already; expected new ids, or replace it"):
+        index.add(features[:1], ["b"])
+    with pytest.raises(DataError, match="image 'd' is not in the index; expected one of its 3"):
+        index.remove(["a", "d"])
+    assert index.ids == ["a", "b", "c"]
+
+
+def test_a_replacement_that_fails_leaves_the_index_as_it_was() -> None:
+    features = np.eye(3, dtype=np.float32)
+    index = Index.build(features, names(3), "l2")
+    with pytest.raises(DataError, match="not finite"):
+        index.replace(np.full((1, 3), np.nan, np.float32), ["i1"])
+    assert index.ids == names(3)
+    index.replace(np.full((1, 3), 9, np.float32), ["i1"])
+    assert index.ids == ["i0", "i2", "i1"]
+    assert index.vectors(index.rows_of(["i1"])).tolist() == [[9, 9, 9]]
+
+
+def test_an_index_can_lose_all_rows_and_gain_others() -> None:
+    index = Index.build(np.eye(3, dtype=np.float32), names(3), "cosine")
+    index.remove(names(3))
+    assert len(index) == 0
+    assert index.search(np.eye(3, dtype=np.float32), 2)[1].shape == (3, 0)
+    index.add(np.eye(3, dtype=np.float32)[1:], ["b", "c"])
+    assert index.search(np.eye(3, dtype=np.float32), 1)[1].tolist() == [[0], [0], [1]]
+
+
+def test_what_is_attached_is_saved_with_the_index(tmp_path: Path) -> None:
+    index = Index.build(np.eye(3, dtype=np.float32), names(3), "l2")
+    assert index.attached("files.csv") is None
+    with pytest.raises(ConfigError, match=r"attached name .*; expected a plain name, such as files"):
+        index.attach("../a", b"")
+    index.attach("files.csv", b"i0,a.png")
+    index.save(tmp_path / "one")
+    loaded = Index.load(tmp_path / "one")
+    assert loaded.attached("files.csv") == b"i0,a.png"
+    loaded.save(tmp_path / "two")
+    assert Index.load(tmp_path / "two").attached("files.csv") == b"i0,a.png"
+
+
+def test_cuda_without_a_gpu_of_faiss_is_searched_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
-    features = np.eye(4, dtype=np.float32)
-    assert Index.build(features, names(4), "l2", device="cuda").search(features, 1)[1].ravel().tolist() == [
-        0,
-        1,
-        2,
-        3,
-    ]
+    asked: list[str] = []
+
+    class OnCpu(exact.TorchRows):
+        def __init__(self, rows: segments.Rows, device: str) -> None:
+            asked.append(device)
+            super().__init__(rows, "cpu")
+
+    monkeypatch.setattr(exact, "TorchRows", OnCpu)
+    features = np.random.default_rng(3).normal(size=(100, 4)).astype(np.float32)
+    for metric in METRICS:
+        by_torch = Index.build(features, names(100), metric, device="cuda").search(features, 3)
+        by_faiss = Index.build(features, names(100), metric).search(features, 3)
+        np.testing.assert_array_equal(by_torch[1], by_faiss[1])
+        np.testing.assert_array_equal(by_torch[0], by_faiss[0])
+    assert asked == ["cuda", "cuda"]
 
 
 def test_torch_is_loaded_before_faiss() -> None:

@@ -1,0 +1,111 @@
+"""What an index of the workspace is made of: which features, and from which file each row came."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+from imageclef.data.collection import find_images, fingerprint
+from imageclef.errors import ArtifactError, MissingArtifact
+from imageclef.retrieval.index import Index
+from imageclef.workspace import Workspace
+
+_FILES, _SOURCES = "files.csv", "sources.json"
+
+
+@dataclass(frozen=True)
+class IndexedFile:
+    """A file that was looked at for the index.
+
+    Attributes:
+        image_id: of its row.
+        folder: where it was found.
+        path: relative to the folder, POSIX.
+        size: in bytes; -1 where what was indexed may be older than the file.
+        changed: time of its last change, in nanoseconds.
+        refused: why it has no row; empty if it has one.
+    """
+
+    image_id: str
+    folder: str
+    path: str
+    size: int = -1
+    changed: int = -1
+    refused: str = ""
+
+    def as_now(self) -> IndexedFile:
+        """With the size and time that the file has now; unknown where it cannot be looked at."""
+        try:
+            status = (Path(self.folder) / self.path).stat()
+        except OSError:
+            return replace(self, size=-1, changed=-1)
+        return replace(self, size=status.st_size, changed=status.st_mtime_ns)
+
+
+def collection_files(workspace: Workspace, name: str, ids: Iterable[str]) -> list[IndexedFile]:
+    """The files of images of a collection, as they were when it was ingested.
+
+    A file is taken to be what was ingested if nothing in the folder has changed since.
+    """
+    folder, store = workspace.config.collection(name).images, workspace.store(name)
+    known = set(store.ids)
+    files = [IndexedFile(i, str(folder.resolve()), store.path_of(i) if i in known else "") for i in ids]
+    ingested = workspace.artifact("store", name).manifest["inputs"]["images"]
+    unchanged = folder.is_dir() and fingerprint(folder, find_images(folder).images) == ingested
+    return [file.as_now() for file in files] if unchanged else files
+
+
+def keep_files(index: Index, files: Iterable[IndexedFile]) -> None:
+    """Write the table of files into an index."""
+    text = io.StringIO(newline="")
+    names = [field.name for field in fields(IndexedFile)]
+    csv.writer(text, lineterminator="\n").writerows([names, *(astuple(file) for file in files)])
+    index.attach(_FILES, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def files_of(index: Index) -> dict[str, IndexedFile]:
+    """The table of files of an index, by image.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    data = index.attached(_FILES)
+    if data is None:
+        return {}
+    try:
+        _, *rows = csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline=""))
+        files = [
+            IndexedFile(image_id, folder, path, int(size), int(changed), refused)
+            for image_id, folder, path, size, changed, refused in rows
+        ]
+    except (ValueError, IndexError, csv.Error) as error:
+        raise ArtifactError(
+            f"the table of files of the index is damaged ({error}); build the index again"
+        ) from None
+    return {file.image_id: file for file in files}
+
+
+def keep_sources(index: Index, sources: dict[str, str]) -> None:
+    """Write down which features an index was made of: a digest by collection."""
+    index.attach(_SOURCES, json.dumps(sources).encode())
+
+
+def sources_of(index: Index) -> dict[str, str]:
+    """What `keep_sources` wrote."""
+    return dict(json.loads(index.attached(_SOURCES) or b"{}"))
+
+
+def open_index(workspace: Workspace) -> Index:
+    """The index of the configuration.
+
+    Raises:
+        MissingArtifact: it has not been built; the message names the command.
+    """
+    try:
+        return Index.load(workspace.index_path, str(workspace.device))
+    except MissingArtifact:
+        raise MissingArtifact(f"{workspace.index_path} is not there; `imageclef index` makes it") from None

@@ -1,0 +1,236 @@
+"""An index that lives: added to, removed from, synced with a folder, asked in many ways."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from imageclef import stages
+from imageclef.cli import app
+from imageclef.config import Config
+from imageclef.data.concept_list import read_concept_list
+from imageclef.errors import ConfigError, DataError, MissingArtifact
+from imageclef.retrieval.index import Index
+from imageclef.workspace import Workspace
+from tests.walking import Reports, with_tables
+
+
+@pytest.fixture
+def own(config: Config, walked: Reports, tmp_path: Path) -> Config:
+    """A workspace and a folder of one's own, with an index up to date."""
+    shutil.copytree(config.workspace, tmp_path / "artifacts")
+    tables = {name: one.model_dump() for name, one in config.collections.items()}
+    shutil.copytree(tables["train"]["images"], tmp_path / "train")
+    tables["train"]["images"] = tmp_path / "train"
+    changed = with_tables(config, workspace=tmp_path / "artifacts", collections=tables)
+    shutil.rmtree(tmp_path / "artifacts" / "indexes", ignore_errors=True)
+    for stage in (stages.ingest, stages.train, stages.extract):
+        stage(changed)
+    stages.index(changed)
+    return changed
+
+
+def loaded(config: Config) -> Index:
+    return Index.load(Workspace(config).index_path)
+
+
+def pictures(config: Config) -> list[Path]:
+    return sorted(config.collection("train").images.rglob("PH[TV]*.png"))
+
+
+def test_another_collection_is_added_and_taken_out(own: Config) -> None:
+    before = len(loaded(own))
+    added = stages.index_add(own, "test")
+    features = Workspace(own).features("test")
+    assert added.figures["added"] == len(features)
+    assert len(loaded(own)) == before + len(features)
+    assert stages.index_add(own, "test").figures["added"] == 0
+    assert stages.index(own).skipped
+    neighbors = stages.similar(own, ids=[features.ids[0]], k=3).figures["neighbors"]
+    assert features.ids[0] not in [neighbor["id"] for neighbor in neighbors]
+    removed = stages.index_remove(own, features.ids[:5])
+    assert removed.figures["n_images"] == before + len(features) - 5
+    with pytest.raises(DataError, match=f"'{features.ids[0]}' is not in the index"):
+        stages.index_remove(own, [features.ids[0]])
+    with pytest.raises(DataError, match="no image is named"):
+        stages.index_remove(own)
+    assert stages.index_check(own).ok
+
+
+def test_a_flipped_byte_of_the_index_is_named(own: Config) -> None:
+    rows = next(Workspace(own).index_path.glob("rows-*.npy"))
+    data = bytearray(rows.read_bytes())
+    data[-3] ^= 1
+    rows.write_bytes(data)
+    report = stages.index_check(own)
+    assert not report.ok
+    assert rows.name in report.notes[0]
+    whole = stages.check(own)
+    assert not whole.ok
+    assert whole.figures["damaged"] == 1
+
+
+def test_a_folder_that_changes_is_synced(own: Config) -> None:
+    folder = own.collection("train").images
+    first = stages.sync(own)
+    assert first.figures | {"refused": 0} == {"added": 0, "replaced": 0, "removed": 0, "refused": 0}
+    files = pictures(own)
+    before = dict(zip(loaded(own).ids, loaded(own).vectors(np.arange(len(loaded(own)))), strict=True))
+    files[0].unlink()
+    shutil.copy(files[2], files[1])
+    shutil.copy(files[3], folder / "new.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    report = stages.sync(own)
+    found = {key: report.figures[key] for key in ("added", "replaced", "removed")}
+    assert found == {"added": 1, "replaced": 1, "removed": 1}
+    assert any("broken.png" in note for note in report.notes)
+    index = loaded(own)
+    after = dict(zip(index.ids, index.vectors(np.arange(len(index))), strict=True))
+    assert files[0].stem not in after
+    np.testing.assert_allclose(after["new"], before[files[3].stem], atol=1e-4)
+    np.testing.assert_allclose(after[files[1].stem], before[files[2].stem], atol=1e-4)
+    untouched = set(before) - {file.stem for file in files[:2]}
+    assert all(np.array_equal(after[image_id], before[image_id]) for image_id in untouched)
+    again = stages.sync(own)
+    assert again.figures["added"] == again.figures["replaced"] == again.figures["removed"] == 0
+    assert stages.index_check(own).ok
+    paths = {one["id"]: one["path"] for one in stages.similar(own, [files[3]], k=3).figures["neighbors"]}
+    assert paths["new"] == "new.png"
+
+
+def test_files_that_changed_since_ingest_are_looked_at_again(own: Config) -> None:
+    """What is indexed may be older than the file: then the file is taken up once more."""
+    shutil.rmtree(Workspace(own).index_path)
+    os.utime(pictures(own)[0])
+    stages.index(own)
+    replaced = stages.sync(own).figures["replaced"]
+    assert replaced == len(Workspace(own).features("train"))
+
+
+def test_answers_pass_the_filters(own: Config, tmp_path: Path) -> None:
+    concepts = read_concept_list(own.collection("train").concepts)
+    image = pictures(own)[0]
+    counts: dict[str, int] = {}
+    for entry in concepts.values():
+        for concept in entry:
+            counts[concept] = counts.get(concept, 0) + 1
+    common, rare = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    report = stages.similar(own, [image], k=8, having=[common], without=[rare], out=tmp_path / "a.csv")
+    neighbors = report.figures["neighbors"]
+    assert len(neighbors) == 8
+    assert all(common in one["concepts"] and rare not in one["concepts"] for one in neighbors)
+    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [row["id"] for row in table] == [one["id"] for one in neighbors]
+    with pytest.raises(DataError, match="no image of the index has concept 'C9999999'; it has"):
+        stages.similar(own, [image], having=["C9999999"])
+    allowed = tmp_path / "ids.txt"
+    allowed.write_text("\n".join(path.stem for path in pictures(own)[3:6]) + "\n")
+    few = stages.similar(own, [image], k=8, among=allowed)
+    assert {one["id"] for one in few.figures["neighbors"]} == {path.stem for path in pictures(own)[3:6]}
+    assert few.notes == ["3 images pass, fewer than the 8 that were asked for"]
+    with pytest.raises(DataError, match="no column 'colour'"):
+        stages.similar(own, [image], where=["colour=red"])
+
+
+def test_several_images_ask_together(own: Config) -> None:
+    one, two = pictures(own)[0], pictures(own)[9]
+    best = stages.similar(own, [one, two], k=4, join="best").figures
+    assert {one.stem, two.stem} <= {neighbor["id"] for neighbor in best["neighbors"]}
+    assert [neighbor["distance"] for neighbor in best["neighbors"]][:2] == pytest.approx([0, 0], abs=1e-2)
+    left = stages.similar(
+        own, [one, two], k=4, join="best", leave_out_same=True, ids=[one.stem, two.stem]
+    ).figures
+    assert not {one.stem, two.stem} & {neighbor["id"] for neighbor in left["neighbors"]}
+    with pytest.raises(ConfigError, match="nothing is asked"):
+        stages.similar(own)
+
+
+def test_near_duplicates_are_found_and_drawn(own: Config, tmp_path: Path) -> None:
+    folder = own.collection("train").images
+    twin = pictures(own)[4]
+    shutil.copy(twin, folder / "twin.png")
+    lists = own.collection("train").concepts
+    changed = with_tables(
+        own, collections={"train": {"images": folder}, "test": own.collection("test").model_dump()}
+    )
+    assert lists is not None
+    stages.ingest(changed)
+    stages.extract(changed)
+    report = stages.duplicates(changed, within=1e-4, out=tmp_path / "pairs.csv", sheet=tmp_path / "pairs.png")
+    pairs = {(row["image"], row["other"]) for row in csv.DictReader((tmp_path / "pairs.csv").open())}
+    assert (twin.stem, "twin") in pairs or ("twin", twin.stem) in pairs
+    assert report.figures["pairs"] == len(pairs)
+    assert Image.open(tmp_path / "pairs.png").size[0] > 200
+    across = stages.duplicates(changed, "train", "test", within=1e-9)
+    assert across.figures["pairs"] == 0
+
+
+def test_the_index_refuses_features_of_another_learner(own: Config) -> None:
+    path = Workspace(own).index_path
+    other = with_tables(own, learner={**own.learner, "epochs": 0})
+    for stage in (stages.train, stages.extract):
+        stage(other)
+    shutil.copytree(path, Workspace(other).index_path)
+    with pytest.raises(
+        ConfigError, match=r"the index is of the features aae.*, these are aae.*expected the same learner"
+    ):
+        stages.similar(other, [pictures(own)[0]])
+
+
+def test_approximate_kinds_say_what_they_found_and_cannot_do(own: Config) -> None:
+    approximate = with_tables(own, index={"kind": "hnsw", "recall": 0.9})
+    report = stages.index(approximate)
+    assert report.figures["kind"] == "hnsw"
+    assert report.figures["recall"]["measured"] >= 0.9
+    assert stages.index(approximate).skipped
+    with pytest.raises(ConfigError, match="hnsw"):
+        stages.index_remove(approximate, [loaded(approximate).ids[0]])
+
+
+def test_the_commands_of_the_index(own: Config, tmp_path: Path) -> None:
+    def run(*arguments: str) -> dict[str, object]:
+        settings = [
+            f"workspace={own.workspace}",
+            f"collections.train.images={own.collection('train').images}",
+            f"collections.train.concepts={own.collection('train').concepts}",
+            f"collections.train.groups={own.collection('train').groups}",
+            f"collections.test.images={own.collection('test').images}",
+            *(f"learner.{key}={json.dumps(value)}" for key, value in own.learner.items()),
+        ]
+        options = [part for setting in settings for part in ("--set", setting)]
+        done = CliRunner().invoke(app, [*arguments, "--json", *options])
+        assert done.exit_code == 0, done.output
+        found: dict[str, object] = json.loads(done.output)
+        return found
+
+    assert run("index")["skipped"]
+    n = run("index", "info")["n_images"]
+    one = loaded(own).ids[0]
+    assert run("index", "remove", one)["n_images"] == int(str(n)) - 1
+    assert run("index", "check")["damaged"] == 0
+    assert run("sync")["added"] == 1  # what was removed is still in the folder
+    neighbors = run("similar", "--id", loaded(own).ids[3], "-k", "2")["neighbors"]
+    assert isinstance(neighbors, list)
+    assert len(neighbors) == 2
+
+
+def test_what_needs_an_index_names_the_command(config: Config, walked: Reports, tmp_path: Path) -> None:
+    without = with_tables(config, index={"metric": "cosine", "kind": "ivfpq"})
+    for call in (
+        lambda: stages.similar(without, ids=["a"]),
+        lambda: stages.index_info(without),
+        lambda: stages.index_check(without),
+        lambda: stages.index_add(without, "test"),
+        lambda: stages.index_remove(without, ["a"]),
+        lambda: stages.sync(without),
+    ):
+        with pytest.raises(MissingArtifact, match=r"is not there; `imageclef index` makes it"):
+            call()

@@ -1,0 +1,21 @@
+"""The whole path over drawn images, once for all tests that need it; helpers around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from imageclef.config import Config
+from imageclef.stages.report import Report
+
+Reports = dict[str, Report]
+
+LEARNER = {"name": "aae", "image_size": 36, "crop_size": 32, "width": 8, "latent_dim": 48, "epochs": 6,
+           "batch_size": 16, "discriminator_width": 32}  # fmt: skip
+
+
+def with_tables(config: Config, **tables: object) -> Config:
+    return Config.model_validate({**config.model_dump(), **tables})
+
+
+def runs_of(report: Report) -> list[Path]:
+    return [Path(path) for path in report.wrote if path.endswith(".csv")]
