@@ -295,6 +295,7 @@ def similar(
     ] = None,
     among: Annotated[Path | None, typer.Option(help="Search these ids only.", metavar="FILE")] = None,
     leave_out_same: Annotated[bool, typer.Option(help="Leave out what is the same as a query.")] = False,
+    why: Annotated[bool, typer.Option(help="Say which regions agree; heat maps on the sheet.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the answers.", metavar="CSV")] = None,
     config: ConfigOption = None,
     set_: SetOption = None,
@@ -321,6 +322,7 @@ def similar(
         among=among,
         leave_out_same=leave_out_same,
         out=out,
+        why=why,
     )
 
 

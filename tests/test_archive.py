@@ -153,6 +153,25 @@ def test_several_images_ask_together(own: Config) -> None:
         stages.similar(own)
 
 
+def test_an_answer_says_which_regions_agree(own: Config, tmp_path: Path) -> None:
+    image = pictures(own)[0]
+    plain, sheet = tmp_path / "plain.png", tmp_path / "why.png"
+    stages.similar(own, [image], k=3, sheet=plain)
+    report = stages.similar(own, [image], k=3, sheet=sheet, why=True)
+    itself = report.figures["neighbors"][0]
+    assert itself["id"] == image.stem
+    np.testing.assert_allclose(itself["regions"], itself["query_regions"], rtol=1e-3, atol=1e-4)
+    for one in report.figures["neighbors"]:
+        sums = np.sum(one["regions"]), np.sum(one["query_regions"])
+        assert sums[0] == pytest.approx(sums[1], rel=1e-2, abs=1e-2)
+    assert sheet.read_bytes() != plain.read_bytes()
+    pixels = with_tables(own, learner={"name": "pixels", "image_size": 16})
+    for stage in (stages.ingest, stages.train, stages.extract, stages.index):
+        stage(pixels)
+    with pytest.raises(ConfigError, match="its features have no place in the picture"):
+        stages.similar(pixels, [image], why=True)
+
+
 def test_near_duplicates_are_found_and_drawn(own: Config, tmp_path: Path) -> None:
     folder = own.collection("train").images
     twin = pictures(own)[4]

@@ -92,6 +92,10 @@ class Learner(nn.Module, ABC):
     def transform(self, images: Tensor) -> Tensor:
         """Features of a batch, uint8 (n, 3, h, w) to float32 (n, n_features), each row for itself."""
 
+    def located(self, images: Tensor) -> Tensor | None:
+        """Features by position, float32 (n, h, w, n_features); their sum is `transform`. None if there are none."""
+        return None
+
     def pooled(self, images: Tensor) -> Tensor | None:
         """The last levels pooled to 2x2 and joined, float32 (n, m); None where there are none."""
         return None

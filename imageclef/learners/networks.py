@@ -46,6 +46,14 @@ class Encoder(nn.Module):
         codes: Tensor = self.linear(images.flatten(1))
         return codes
 
+    def located(self, images: Tensor) -> Tensor:
+        """What each position of the last level adds to the codes, (n, h, w, n_codes), float."""
+        for block in self.blocks:
+            images = block(images)
+        _, channels, height, width = images.shape
+        weights = self.linear.weight.view(-1, channels, height, width)
+        return torch.einsum("nchw,kchw->nhwk", images, weights)
+
     def pooled(self, images: Tensor, n_levels: int = 3) -> Tensor:
         """The last levels' activations, average-pooled to 2x2 and joined: (n, 4 * sum of channels)."""
         levels = []

@@ -94,6 +94,10 @@ class NetworkLearner(Learner):
         codes: Tensor = self.encoder(self._input(images))
         return codes.float()
 
+    def located(self, images: Tensor) -> Tensor:
+        """What each position of the last level adds to the features, float32 (n, h, w, n_features)."""
+        return self.encoder.located(self._input(images)).float()
+
     def pooled(self, images: Tensor) -> Tensor:
         """The encoder's last three levels pooled to 2x2 and joined, float32 (n, m)."""
         return self.encoder.pooled(self._input(images)).float()

@@ -11,11 +11,13 @@ import numpy as np
 from imageclef.artifacts import file_digest
 from imageclef.errors import ArtifactError
 from imageclef.retrieval.faiss_index import Structure
-from imageclef.retrieval.stored import open_rows, read_about, read_lines
+from imageclef.retrieval.stored import digest_of, open_rows, read_about, read_lines
 
 
 def info(folder: Path) -> dict[str, Any]:
-    """What an index is: its kind, metric, sizes, features and recall, as JSON values.
+    """What an index is: its kind, metric, sizes, features, recall and digest, as JSON values.
+
+    The digest changes with every change; a reader that holds an index compares it to know when to load again.
 
     Raises:
         MissingArtifact: there is none.
@@ -29,6 +31,7 @@ def info(folder: Path) -> dict[str, Any]:
         "segments": len(about["segments"]),
         "removed": stored - about["n_images"],
         "bytes": sum(facts["bytes"] for facts in about["files"].values()),
+        "digest": digest_of(about),
     }
 
 

@@ -61,7 +61,13 @@ class Exact:
             farthest = keys.max(axis=1, initial=-np.inf).astype(np.float64)
             certain = self._beyond(asked, near_gaps[:, -1], farthest) & (candidates >= 0).all(axis=1)
             gaps[pending[certain]], rows[pending[certain]] = near_gaps[certain], near_rows[certain]
-            pending, width, dropping = pending[~certain], width if dropping else 8 * width, False
+            # Too many of the nearest may be forbidden: then it costs less to copy the others after all.
+            lacking = dropping and bool(np.isinf(near_gaps[~certain, -1]).any())
+            pending, width, dropping = (
+                pending[~certain],
+                width if lacking else 8 * width,
+                dropping and not lacking,
+            )
         if len(pending):
             # Queries that tie with thousands of rows are mostly one and the same: images without a keypoint.
             distinct, which = np.unique(queries[pending], axis=0, return_inverse=True)

@@ -116,17 +116,27 @@ def locked(folder: Path) -> Iterator[None]:
     """Be the only one who changes a folder; a kill gives it free.
 
     Raises:
-        ArtifactError: another process is changing it.
+        ArtifactError: another process is changing it, or it cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ArtifactError(f"{folder}: {error.strerror}; expected a folder for an index") from None
+    try:
+        _lock(descriptor, folder)
         yield
-    except BlockingIOError:
-        raise ArtifactError(f"{folder}: another process is changing this index; wait for it") from None
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ArtifactError(f"{folder}: another process is changing this index; wait for it") from None
+    except OSError as error:
+        raise ArtifactError(f"{folder}: {error.strerror}; expected a folder that can be locked") from None
 
 
 def _sync_folder(folder: Path) -> None:

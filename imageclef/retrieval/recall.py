@@ -73,24 +73,15 @@ def tuned(
         progress: told after each effort that was tried.
     """
     exact = Exact(rows, hold=False)
-    numbers = np.arange(len(rows)) if live is None else np.flatnonzero(live)
-    chosen = np.sort(np.random.default_rng(seed).permutation(numbers)[:_QUERIES])
-    k = min(_K, len(numbers) - 1)
-    queries = rows.take(chosen)
-    found = exact.nearest(queries, k + 1, live)
-    if structure.kind == "hnsw" and k:
-        queries = _moved_away(queries, rows.take(_without_self(found, chosen, k)[1][:, -1]), rows.metric)
-        chosen = np.full(len(chosen), -1)
-        found = exact.nearest(queries, k + 1, live)
-    truth, _ = _without_self(found, chosen, k)
+    sample = _sampled(rows, structure, exact, live, seed)
+    n_rows = len(rows) if live is None else int(np.count_nonzero(live))
     best: Recall | None = None
     for effort in efforts(structure.kind, len(structure), structure.n_lists):
         search = Approximate(rows, structure, effort, exact)
-        gaps, _ = _without_self(search.nearest(queries, k + 1, live), chosen, k)
-        # The k-th gap of the truth is also that of every row that ties with it.
-        measured = float(np.mean(gaps <= truth[:, -1:])) if k else 1.0
+        gaps, _ = _without_self(search.nearest(sample.queries, sample.k + 1, live), sample.own, sample.k)
+        measured = float(np.mean(gaps <= sample.kth)) if sample.k else 1.0
         if best is None or measured > best.measured:
-            best = Recall(asked, measured, k, len(chosen), len(numbers), effort)
+            best = Recall(asked, measured, sample.k, len(sample.own), n_rows, effort)
         if progress is not None:
             progress(1)
         if best.reached:
@@ -98,6 +89,37 @@ def tuned(
     if best is None:
         raise ValueError("no effort to try")
     return best
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Queries and what there is to find.
+
+    Attributes:
+        queries: as prepared, (n_queries, n_features).
+        own: the number of each one's row, which is left out; -1 where it is no row.
+        k: neighbours for each.
+        kth: the gap of the k-th, (n_queries, 1): also that of every row that ties with it.
+    """
+
+    queries: NDArray[np.float32]
+    own: NDArray[np.int64]
+    k: int
+    kth: NDArray[np.float64]
+
+
+def _sampled(
+    rows: Rows, structure: Structure, exact: Exact, live: NDArray[np.bool_] | None, seed: int
+) -> _Sample:
+    numbers = np.arange(len(rows)) if live is None else np.flatnonzero(live)
+    own = np.sort(np.random.default_rng(seed).permutation(numbers)[:_QUERIES])
+    k = min(_K, len(numbers) - 1)
+    queries = rows.take(own)
+    gaps, near = _without_self(exact.nearest(queries, k + 1, live), own, k)
+    if structure.kind == "hnsw" and k:
+        queries, own = _moved_away(queries, rows.take(near[:, -1]), rows.metric), np.full(len(own), -1)
+        gaps, _ = _without_self(exact.nearest(queries, k + 1, live), own, k)
+    return _Sample(queries, own, k, gaps[:, -1:])
 
 
 def _moved_away(

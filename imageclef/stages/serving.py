@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,18 +60,30 @@ def serve(
             f"--host {host}: others can reach this address; expected --token or {TOKEN_VARIABLE}, "
             "or the host 127.0.0.1"
         )
-    app = application(config, host, token, concept_names, reporter)
-    reporter.say(f"serving   http://{f'[{host}]' if ':' in host else host}:{port}   (stop with Ctrl-C)")
-    server = uvicorn.Server(
-        uvicorn.Config(app, host=host, port=port, log_level="warning", server_header=False, access_log=False)
-    )
-    try:
-        server.run()
-    except SystemExit:
-        # How uvicorn says that it could not bind.
-        raise ConfigError(f"{host}:{port} cannot be listened on; expected a free port") from None
+    with _bound(host, port) as listening:
+        app = application(config, host, token, concept_names, reporter)
+        port = listening.getsockname()[1]
+        reporter.say(f"serving   http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C stops it)")
+        settings = uvicorn.Config(app, log_level="warning", server_header=False, access_log=False)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(settings).run(sockets=[listening])
     report.read.append(shown(Workspace(config).index_path))
     return report.done()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at an address; nobody is answered before the server listens."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"{host}:{port}: {reason}; expected a free port at an address of this machine"
+        ) from None
+    return bound
 
 
 def application(

@@ -17,10 +17,12 @@ from imageclef.config import Config
 from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import read_ids
 from imageclef.data.decoding import decode
+from imageclef.data.heat import with_heat
 from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, DataError, ImageRefused, MissingArtifact
 from imageclef.features.extract import features_of
+from imageclef.features.regions import agreement, mean_located
 from imageclef.progress import Reporter
 from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.index import Index
@@ -47,6 +49,7 @@ def similar(
     among: Path | None = None,
     leave_out_same: bool = False,
     out: Path | None = None,
+    why: bool = False,
     reporter: Reporter | None = None,
 ) -> Report:
     """Search the index for the neighbours of images.
@@ -67,12 +70,15 @@ def similar(
         among: a file of ids that are searched.
         leave_out_same: whether images that are the same as a query are left out.
         out: a CSV file to write.
+        why: whether each answer says which of its regions, and of the first query's, agree: heat maps in
+            `figures`, and on the sheet.
         reporter: unused; nothing here takes long.
 
     Raises:
         DataError: an image cannot be read, or a filter names what there is not.
         MissingArtifact: the index or the learner is not there.
-        ConfigError: nothing is asked, or the index is of other features than the learner's.
+        ConfigError: nothing is asked, the index is of other features than the learner's, or `why` is asked of
+            a learner whose features have no place in the picture.
     """
     workspace, report = Workspace(config), Report("similar", read=[*map(str, images), *ids])
     index = open_index(workspace)
@@ -95,6 +101,8 @@ def similar(
         _neighbor(answer, config.index.metric, files.get(answer.image_id), known.concepts, query["concepts"])
         for answer in answers
     ]
+    if why:
+        _explain(workspace, _first_query(images, ids, files), report.figures["neighbors"], files)
     if len(answers) < k:
         report.notes.append(f"{len(answers)} images pass, fewer than the {k} that were asked for")
     if out is not None:
@@ -215,6 +223,38 @@ def _neighbor(
     }
 
 
+def _explain(
+    workspace: Workspace, query: Path, neighbors: list[dict[str, Any]], files: Mapping[str, IndexedFile]
+) -> None:
+    """Add to each neighbour where it and the query agree: `regions` of its picture, `query_regions`."""
+    learner = workspace.learner()
+    mean = mean_located(learner, workspace.store(TRAIN))
+    if mean is None:
+        raise ConfigError(
+            f"learner '{workspace.choice.name}': its features have no place in the picture; "
+            "expected aae or faae, or leave out --why"
+        )
+    if workspace.config.extract.output != "codes":
+        raise ConfigError("extract.output = 'pooled': regions are those of codes; leave out --why")
+    size, mode = workspace.choice.settings.image_size, workspace.mode
+
+    def pixels(path: Path) -> torch.Tensor:
+        try:
+            return torch.from_numpy(decode(path, size, mode).pixels).permute(2, 0, 1).expand(3, -1, -1)
+        except ImageRefused as refusal:
+            raise DataError(f"{path}: {refusal}; expected an image file") from None
+
+    others = torch.stack([pixels(_path_of(files, found["id"])) for found in neighbors])
+    of_query, of_neighbors = agreement(learner, pixels(query), others, mean)
+    for found, one, other in zip(neighbors, of_query, of_neighbors, strict=True):
+        found["query_regions"], found["regions"] = one.tolist(), other.tolist()
+
+
+def _path_of(files: Mapping[str, IndexedFile], image_id: str) -> Path:
+    file = files.get(image_id)
+    return Path(file.folder) / file.path if file else Path(image_id)
+
+
 def _write_table(path: Path, neighbors: Sequence[Mapping[str, Any]]) -> None:
     """One line for each neighbour; concepts are joined by semicolons."""
     try:
@@ -231,26 +271,27 @@ def _write_table(path: Path, neighbors: Sequence[Mapping[str, Any]]) -> None:
 def _first_query(images: Sequence[Path], ids: Sequence[str], files: Mapping[str, IndexedFile]) -> Path:
     if images:
         return images[0]
-    file = files.get(ids[0])
-    return Path(file.folder) / file.path if file else Path(ids[0])
+    return _path_of(files, ids[0])
 
 
 def _draw(query: Path, figures: Mapping[str, Any], files: Mapping[str, IndexedFile], sheet: Path) -> None:
     """The query and its neighbours at a size that shows something, decoded from their files."""
 
-    def tile(path: Path, *caption: str) -> Tile:
+    def tile(path: Path, *caption: str, heat: list[list[float]] | None = None) -> Tile:
         try:
             pixels = decode(path, _SHEET_SIZE, "rgb").pixels
+            pixels = pixels if heat is None else with_heat(pixels, np.array(heat, np.float32))
         except ImageRefused as refusal:
             pixels, caption = np.zeros((_SHEET_SIZE, _SHEET_SIZE, 3), np.uint8), (*caption, str(refusal))
         return Tile(pixels, caption)
 
     tiles = [
         tile(
-            Path(files[found["id"]].folder if found["id"] in files else "") / found["path"],
+            _path_of(files, found["id"]),
             found["id"],
             f"{found['distance']:.3f}",
             " ".join(found["shared"]),
+            heat=found.get("regions"),
         )
         for found in figures["neighbors"]
     ]

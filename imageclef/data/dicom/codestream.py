@@ -28,14 +28,16 @@ class CodestreamSize:
         rows: height in pixels.
         columns: width in pixels.
         components: samples of a pixel.
+        bits: of a sample.
     """
 
     rows: int
     columns: int
     components: int
+    bits: int
 
     def __str__(self) -> str:
-        return f"{self.columns}x{self.rows} pixels of {self.components} samples"
+        return f"{self.columns}x{self.rows} pixels of {self.components} samples of {self.bits} bits"
 
 
 def size_in_codestream(frame: bytes) -> CodestreamSize | None:
@@ -65,15 +67,16 @@ def _jpeg(frame: bytes) -> CodestreamSize | None:
         if marker in _FRAME_HEADERS:
             if at + 4 + _FRAME.size > len(frame):
                 return None
-            _, rows, columns, components = _FRAME.unpack_from(frame, at + 4)
-            return CodestreamSize(rows, columns, components)
+            bits, rows, columns, components = _FRAME.unpack_from(frame, at + 4)
+            return CodestreamSize(rows, columns, components, bits)
         at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
     return None
 
 
 def _jpeg_2000(frame: bytes, start: int) -> CodestreamSize | None:
     at = start + len(_J2K_START) + 4  # past the length and the capabilities
-    if at + _SIZES.size > len(frame):
+    if at + _SIZES.size >= len(frame):
         return None
     right, bottom, left, top, *_, components = _SIZES.unpack_from(frame, at)
-    return CodestreamSize(bottom - top, right - left, components)
+    bits = (frame[at + _SIZES.size] & 0x7F) + 1  # of the first component; its highest bit is the sign
+    return CodestreamSize(bottom - top, right - left, components, bits)

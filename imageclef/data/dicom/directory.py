@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
-from imageclef.data.dicom.header import FIRST_BYTES, is_dicom, value_of
+from imageclef.data.dicom.header import value_of
+from imageclef.data.dicom.recognition import FIRST_BYTES, is_dicom
 from imageclef.errors import DataError
 
 NAME = "DICOMDIR"

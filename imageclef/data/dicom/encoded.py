@@ -17,29 +17,35 @@ from struct import Struct
 from struct import error as struct_error
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate, generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    RLELossless,
-)
+from pydicom.uid import JPEG2000, JPEG2000Lossless, RLELossless
 
 from imageclef.data.dicom.codestream import CodestreamSize, size_in_codestream
-from imageclef.data.dicom.header import MAX_INFLATED, Opened, number_of, value_of
+from imageclef.data.dicom.header import MAX_INFLATED, Opened, value_of
+from imageclef.data.dicom.samples import are_words, rgb, stored_bits, unpacked
 from imageclef.data.dicom.stored import Stored, pixel_element
 from imageclef.errors import ImageRefused
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _END = 0xFFFEE000, 0xFFFEE0DD
 _ITEM_HEADER = 8
+_END_OF_CODESTREAM = b"\xff\xd9"
+_PADDING = 1024
+"""Writers fill up after the end, with what they like."""
+
+_WITH_CHROMINANCE = ("YBR_FULL", "YBR_FULL_422")
 
 MAX_EXPANSION = 2
 """A compressed frame that is so many times larger than its pixels is no picture."""
 _ROOM = 2**16
 
-# Pillow first: of the decoders it is the one that is tested most against damaged files.
 _PREFERRED = ("pillow", "pyjpegls", "gdcm", "pydicom")
+"""Decoders in their order; only the first is tried of those that a transfer syntax has."""
+_SECOND = (JPEG2000Lossless, JPEG2000)
+"""All are tried, as there are files of these that Pillow cannot read. Of JPEG and JPEG-LS, what Pillow and
+CharLS cannot read is damaged, and at some of it GDCM ends the process."""
 
 
 def decoded_frames(
@@ -67,7 +73,7 @@ def decoded_frames(
     else:
         pixels = _check_length(header, pixels, length)
         sources = _native(header, pixels, indices)
-    options = _options(header, pixels, vr)
+    options = _options(pixels, vr)
     for source, place in sources:
         yield _decoded(pixels, source, place, options)
 
@@ -81,10 +87,11 @@ def get_decoder_for(pixels: Stored) -> tuple[str, ...]:
     if not pixels.syntax.is_encapsulated:
         return ("",)
     available = decoder.available_plugins
-    return tuple(name for name in _PREFERRED if name in available)
+    usable = tuple(name for name in _PREFERRED if name in available)
+    return usable if pixels.syntax in _SECOND else usable[:1]
 
 
-def _options(header: Opened, pixels: Stored, vr: bytes) -> dict[str, Any]:
+def _options(pixels: Stored, vr: bytes) -> dict[str, Any]:
     """What pydicom's decoders have to be told."""
     options: dict[str, Any] = {
         "rows": pixels.rows,
@@ -98,10 +105,10 @@ def _options(header: Opened, pixels: Stored, vr: bytes) -> dict[str, Any]:
         "number_of_frames": 1,
     }
     if pixels.samples > 1:
-        options["planar_configuration"] = number_of(header.dataset, "PlanarConfiguration", 0)
+        options["planar_configuration"] = pixels.planar
     if vr:
         options["pixel_vr"] = vr.decode("latin-1")
-    if _stored_bits_are_ours(pixels):
+    if are_words(pixels):
         options["correct_unused_bits"] = False
     return options
 
@@ -198,7 +205,12 @@ def _checked(pixels: Stored, frame: bytes) -> bytes:
     found = size_in_codestream(frame)
     if found is None:
         raise ImageRefused(f"a compressed frame is not {pixels.syntax.name}")
-    expected = CodestreamSize(pixels.rows, pixels.columns, pixels.samples)
+    if _END_OF_CODESTREAM not in frame[-_PADDING:]:
+        # GDCM gives a part of the picture without a word.
+        raise ImageRefused("truncated: a compressed frame has no end")
+    # Of bits there may be fewer: 12 of 16.
+    bits = min(found.bits, pixels.bits_allocated)
+    expected = CodestreamSize(pixels.rows, pixels.columns, pixels.samples, bits)
     if found != expected:
         raise ImageRefused(f"a compressed frame holds {found}; its header promises {expected}")
     return encapsulate([frame], has_bot=False)
@@ -207,7 +219,7 @@ def _checked(pixels: Stored, frame: bytes) -> bytes:
 def _decoded(pixels: Stored, source: bytes, place: int, options: dict[str, Any]) -> tuple[NDArray[Any], str]:
     """Decode one frame with the first decoder that can."""
     if pixels.bits_allocated == 1 and not pixels.syntax.is_encapsulated:
-        return _unpacked(pixels, source, place), pixels.photometric
+        return unpacked(pixels, source, place), pixels.photometric
     decoder = get_decoder(pixels.syntax)
     failed: list[str] = []
     for name in get_decoder_for(pixels):
@@ -216,6 +228,7 @@ def _decoded(pixels: Stored, source: bytes, place: int, options: dict[str, Any])
                 source,
                 index=place,
                 validate=False,
+                raw=True,
                 decoding_plugin=name,
                 **{**options, "number_of_frames": place + 1},
             )
@@ -224,32 +237,11 @@ def _decoded(pixels: Stored, source: bytes, place: int, options: dict[str, Any])
         except Exception as error:
             failed.append(_last_line(error))
             continue
-        if _stored_bits_are_ours(pixels):
+        if are_words(pixels):
             frame = stored_bits(frame, pixels)
-        return frame, str(facts.get("photometric_interpretation", pixels.photometric))
+        photometric = str(facts.get("photometric_interpretation", pixels.photometric))
+        return (rgb(frame), "RGB") if photometric in _WITH_CHROMINANCE else (frame, photometric)
     raise ImageRefused(f"its {pixels.syntax.name} pixels cannot be decoded ({'; '.join(failed)})")
-
-
-def _unpacked(pixels: Stored, source: bytes, place: int) -> NDArray[np.uint8]:
-    """A frame of single bits, which may begin within a byte."""
-    size = pixels.rows * pixels.columns
-    bits = np.unpackbits(np.frombuffer(source, np.uint8), bitorder="little", count=(place + 1) * size)
-    return bits[place * size :].reshape(pixels.rows, pixels.columns)
-
-
-def stored_bits(frame: NDArray[Any], pixels: Stored) -> NDArray[Any]:
-    """Values from the bits that hold them; what stands in the others, such as an overlay, is left out."""
-    allocated, stored = pixels.bits_allocated, pixels.bits_stored
-    high = pixels.high_bit if stored - 1 <= pixels.high_bit < allocated else stored - 1
-    left, right = allocated - 1 - high, allocated - stored
-    # Up to the highest place and down again: the second shift copies the sign of signed values.
-    return np.asarray((frame << left) >> right, frame.dtype)
-
-
-def _stored_bits_are_ours(pixels: Stored) -> bool:
-    """Whether a decoder gives words as they are in the file, not values."""
-    words = not pixels.syntax.is_encapsulated or pixels.syntax == RLELossless
-    return words and not pixels.floating and 1 < pixels.bits_allocated != pixels.bits_stored
 
 
 def _last_line(error: Exception) -> str:

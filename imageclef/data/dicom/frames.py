@@ -5,53 +5,29 @@ A file of one frame is called by its id, a frame of several by its number, from 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imageclef.data.decoding import MAX_PIXELS
+from imageclef.data.dicom.choice import FIRST, FrameChoice
 from imageclef.data.dicom.encoded import decoded_frames
 from imageclef.data.dicom.header import Opened, opened
 from imageclef.data.dicom.identity import group_of, image_id_of, metadata_of
 from imageclef.data.dicom.pixels import picture, squared
 from imageclef.data.dicom.stored import Stored, stored_pixels
 from imageclef.data.dicom.windows import WindowChoice
-from imageclef.errors import ConfigError, DataError, ImageRefused
+from imageclef.errors import DataError, ImageRefused
 
-_EVERY = re.compile(r"every-([1-9][0-9]{0,5})")
-
-
-@dataclass(frozen=True)
-class FrameChoice:
-    """Which frames of a file are taken.
-
-    Attributes:
-        text: ``first``, ``middle``, ``every-N`` (the first and every N-th after it) or ``all``.
-    """
-
-    text: str
-
-    def __post_init__(self) -> None:
-        if self.text not in ("first", "middle", "all") and not _EVERY.fullmatch(self.text):
-            raise ConfigError(
-                f"frames '{self.text}': expected first, middle, all, or every-N such as every-10"
-            )
-
-    def indices(self, count: int) -> range:
-        """The frames from 0, of so many."""
-        if self.text == "first":
-            return range(min(1, count))
-        if self.text == "middle":
-            return range((count - 1) // 2, (count - 1) // 2 + 1)
-        match = _EVERY.fullmatch(self.text)
-        return range(0, count, int(match[1]) if match else 1)
-
-
-FIRST = FrameChoice("first")
+_LARGE = 0.25
+"""Frames above this part of the most pixels are decoded one at a time, whatever the number of threads: what
+they take does not grow with it."""
+_one_large = Lock()
 
 
 @dataclass(frozen=True)
@@ -164,9 +140,13 @@ def _pictures(
 ) -> Iterator[Frame]:
     image_id, about = image_id_of(header.dataset, path), metadata_of(header.dataset)
     decoded = decoded_frames(header, pixels, indices)
-    for index, (frame, photometric) in zip(indices, decoded, strict=True):
-        levels, applied = picture(frame, photometric, header.dataset, pixels, index, window)
-        levels, stretched = squared(levels, header.dataset, index)
+    large = pixels.rows * pixels.columns > _LARGE * MAX_PIXELS
+    for index in indices:
+        with _one_large if large else nullcontext():
+            frame, photometric = next(decoded)
+            levels, applied = picture(frame, photometric, header.dataset, pixels, index, window)
+            levels, stretched = squared(levels, header.dataset, index)
+            del frame
         parts = [applied, stretched, f"frame {index + 1} of {pixels.frames}" if pixels.frames > 1 else ""]
         name = _name(image_id, index, pixels.frames)
         yield Frame(name, levels, "; ".join(part for part in parts if part), about)

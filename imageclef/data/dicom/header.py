@@ -9,6 +9,7 @@ Reference: DICOM PS3.10 "Media Storage and File Format", section 7; PS3.5 "Data 
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
-from struct import Struct
 from typing import Any, BinaryIO
 
 from pydicom import dcmread
@@ -25,9 +25,9 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
-from pydicom.valuerep import VR
 
 from imageclef.data.dicom.identity import HASHED, KEPT
+from imageclef.data.dicom.recognition import FIRST_BYTES, is_dicom, is_headerless
 from imageclef.errors import ImageRefused
 
 MAX_INFLATED = 2**28
@@ -36,13 +36,7 @@ MAX_INFLATED = 2**28
 _DEFERRED = 2**20
 """Longer elements are read when they are asked for."""
 
-_PREAMBLE, _MAGIC = 128, b"DICM"
-FIRST_BYTES = _PREAMBLE + len(_MAGIC)
-"""How much of a file `is_dicom` has to see."""
-
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-_FIRST_GROUPS = (0x0002, 0x0008)
-_LONGEST_FIRST = 2**16
 
 _OF_PIXELS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
@@ -65,8 +59,10 @@ _READ = sorted(
 )
 _TAGS: list[Any] = [tag_for_keyword(keyword) for keyword in _READ]
 
-# They quote elements, which would carry a name to the screen; what matters of them is a refusal here.
+# pydicom's warnings and logs quote elements, which would carry a name to the screen or into a log file; what
+# matters of them is a refusal here.
 warnings.filterwarnings("ignore", module="pydicom")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 class NoPixels(ImageRefused):
@@ -86,33 +82,6 @@ class Opened:
     dataset: Dataset
     file: BinaryIO
     size: int
-
-
-def is_dicom(first: bytes) -> bool:
-    """Whether a file that begins so is DICOM: ``DICM`` after a preamble of 128 bytes.
-
-    Args:
-        first: `FIRST_BYTES` or more.
-    """
-    return first[_PREAMBLE:FIRST_BYTES] == _MAGIC
-
-
-def is_headerless(first: bytes) -> bool:
-    """Whether a file may be a bare data set: it begins with an element of group 0002 or 0008.
-
-    This is a guess, which is why such files are looked for only on request.
-    """
-    if len(first) < 8:
-        return False
-    for order in "<>":
-        group, _, vr, short = Struct(f"{order}HH2sH").unpack(first[:8])
-        if group not in _FIRST_GROUPS:
-            continue
-        length = Struct(f"{order}I").unpack(first[4:8])[0]
-        explicit = vr.isalpha() and vr.decode("latin-1") in VR.__members__
-        if explicit or (order == "<" and 0 < length < _LONGEST_FIRST):
-            return not explicit or short < _LONGEST_FIRST
-    return False
 
 
 @contextmanager
@@ -140,6 +109,10 @@ def opened(path: Path, headerless: bool = False) -> Iterator[Opened]:
             header = inflated or Opened(_read_header(file), file, status.st_size)
         except ImageRefused:
             raise
+        except OSError as error:
+            if error.errno is not None:  # of the system; pydicom's own have none
+                raise
+            raise ImageRefused("truncated or damaged DICOM header") from None
         except Exception as error:  # pydicom lets through whatever a damaged element makes of it
             raise ImageRefused(f"damaged DICOM header ({type(error).__name__})") from None
         _check_pixels(header)

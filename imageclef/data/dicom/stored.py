@@ -39,6 +39,7 @@ class Stored:
         columns: width in pixels.
         frames: at least 1.
         samples: of a pixel, 1 or 3.
+        planar: 1 if each colour's samples lie together, 0 if each pixel's do.
         photometric: one of `PHOTOMETRIC`.
         bits_allocated: of a sample: 1, 8, 16, 32 or 64.
         bits_stored: of these, the ones that hold the value.
@@ -52,6 +53,7 @@ class Stored:
     columns: int
     frames: int
     samples: int
+    planar: int
     photometric: str
     bits_allocated: int
     bits_stored: int
@@ -88,6 +90,7 @@ def stored_pixels(header: Opened) -> Stored:
         columns=number_of(dataset, "Columns"),
         frames=number_of(dataset, "NumberOfFrames", 1) or 1,
         samples=number_of(dataset, "SamplesPerPixel", 1),
+        planar=number_of(dataset, "PlanarConfiguration", 0),
         photometric=str(value_of(dataset, "PhotometricInterpretation", "")).strip(),
         bits_allocated=allocated,
         bits_stored=stored,
@@ -156,6 +159,10 @@ def _check(pixels: Stored) -> None:
         )
     if pixels.samples != (3 if pixels.photometric in _COLOURS else 1):
         raise ImageRefused(f"{pixels.samples} samples of a pixel do not go with {pixels.photometric}")
+    if pixels.samples > 1 and pixels.planar not in (0, 1):  # GDCM ends the process
+        raise ImageRefused(
+            f"damaged DICOM header: a planar configuration of {pixels.planar}; expected 0 or 1"
+        )
     if pixels.bits_allocated not in (1, 8, 16, 32, 64):
         raise ImageRefused(
             f"unsupported: {pixels.bits_allocated} bits allocated; expected 1, 8, 16, 32 or 64"

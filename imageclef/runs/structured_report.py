@@ -1,0 +1,324 @@
+"""Answers go back to the archive: a DICOM Structured Report for each image, or JSON lines.
+
+A report is a measurement report (TID 1500) with one group for each finding: its UMLS concept, how certain it
+is, the image and frame it was found in, and the model with its digest. It is complete, and neither verified
+nor final: nobody has looked at it. Its instance, series and tracking UIDs follow from what it says, so that
+the same answers make the same report.
+
+A Structured Report belongs to a patient, whose name and dates DICOM has it repeat from the image: it is for
+the archive that the image is from. JSON lines hold no such thing.
+
+Reference: DICOM PS3.16, TID 1500 and TID 1501; table 8-1 (UMLS as a coding scheme).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodedConcept,
+    ComprehensiveSR,
+    DeviceObserverIdentifyingAttributes,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    SourceImageForMeasurementGroup,
+    TrackingIdentifier,
+    srread,
+)
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from imageclef.data.list_lines import CONCEPT
+from imageclef.errors import DataError
+
+_MAKER = "imageclef"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST_NAME = "model sha256 "
+_LONGEST_MEANING, _LONGEST_CODE = 64, 16
+_DEFERRED = 2**16
+_SERIES_NUMBER = 9000
+"""High, so that reports come after the series of the scanner."""
+
+_PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
+_DEVICE = CodedConcept("121007", "DCM", "Device")
+_CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
+_PERCENT = CodedConcept("%", "UCUM", "Percent")
+
+# highdicom warns of what the image's own header lacks, and quotes it.
+warnings.filterwarnings("ignore", module="highdicom")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A concept in an image.
+
+    Attributes:
+        concept: its UMLS identifier.
+        score: how certain it is, from 0 to 1; None where that is not known.
+        name: of the concept; its identifier where that is empty.
+    """
+
+    concept: str
+    score: float | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What made the answers.
+
+    Attributes:
+        name: of the run or model.
+        version: of the program.
+        digest: sha256 of the model's files, in hexadecimal.
+    """
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a report says.
+
+    Attributes:
+        instance: SOP Instance UID of the image.
+        frame: its number, from 1; None for an image of one frame.
+        findings: in the report's order.
+        model: what made them.
+    """
+
+    instance: str
+    frame: int | None
+    findings: tuple[Finding, ...]
+    model: Model
+
+
+def write_structured_report(
+    image: Path, frame: int | None, findings: Sequence[Finding], model: Model, out: Path
+) -> str:
+    """Write the report of one image.
+
+    Args:
+        image: the DICOM file, whose patient and study the report has.
+        frame: its number, from 1; None for an image of one frame.
+        findings: of the image; none makes a report without findings.
+        model: what made them.
+        out: the file to write.
+
+    Returns:
+        The report's SOP Instance UID.
+
+    Raises:
+        DataError: a finding or the model cannot be written so, or the image cannot be read.
+    """
+    _check(findings, model)
+    header = _header(image)
+    said = _lines(header, frame, findings, model)
+    try:
+        report = ComprehensiveSR(
+            evidence=[header],
+            content=_content(header, frame, findings, model, said),
+            series_instance_uid=_uid("series", str(header.StudyInstanceUID), model.digest),
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=_uid("report", said),
+            instance_number=frame or 1,
+            manufacturer=_MAKER,
+            is_complete=True,
+            is_verified=False,
+            is_final=False,
+        )
+        # highdicom writes Latin-1, in which neither every patient's name nor every concept's can be written.
+        report.SpecificCharacterSet = "ISO_IR 192"
+        report.save_as(out)
+    except OSError as error:
+        raise DataError(f"{out}: {error.strerror}; expected a place for a report") from None
+    except Exception as error:  # highdicom lets through whatever it misses in the header
+        raise DataError(f"{image}: no report can be made of it ({type(error).__name__})") from None
+    return str(report.SOPInstanceUID)
+
+
+def read_structured_report(path: Path) -> Reported:
+    """Read a report that `write_structured_report` wrote, with highdicom's own reader.
+
+    Raises:
+        DataError: it cannot be read, or is not such a report.
+    """
+    try:
+        content = srread(path).content
+        if not isinstance(content, MeasurementReport):
+            raise DataError(f"{path}: another kind of report; expected a report of findings")
+        groups = content.get_image_measurement_groups()
+        sources = [source for group in groups for source in group.source_images]
+        frames = sources[0].referenced_frame_numbers
+        model = _model_of(groups[0])
+        kinds = [(group, group.finding_type) for group in groups]
+        findings = tuple(_finding_of(group, kind) for group, kind in kinds if kind is not None)
+        return Reported(
+            str(sources[0].referenced_sop_instance_uid), int(frames[0]) if frames else None, findings, model
+        )
+    except DataError:
+        raise
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise DataError(f"{path}: {reason}; expected a report of findings") from None
+
+
+def write_json_lines(out: Path, answers: Iterable[tuple[str, Sequence[Finding]]], model: Model) -> int:
+    """Write one line for each image: its id, its findings, and the model's digest.
+
+    Args:
+        out: the file, made anew.
+        answers: image id and findings.
+        model: what made them.
+
+    Returns:
+        The number of lines.
+
+    Raises:
+        DataError: a finding or the model cannot be written so.
+    """
+    count = 0
+    with out.open("w", encoding="utf-8", newline="\n") as file:
+        for image_id, findings in answers:
+            _check(findings, model)
+            line = {
+                "image": image_id,
+                "findings": [_as_json(finding) for finding in findings],
+                "model": {"name": model.name, "version": model.version, "sha256": model.digest},
+            }
+            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    named = {"name": finding.name} if finding.name else {}
+    scored = {} if finding.score is None else {"score": round(float(finding.score), 6)}
+    return {"scheme": "UMLS", "concept": finding.concept, **named, **scored}
+
+
+def _check(findings: Sequence[Finding], model: Model) -> None:
+    if not _DIGEST.fullmatch(model.digest):
+        raise DataError(f"model '{model.name}': digest '{model.digest}'; expected 64 hexadecimal digits")
+    seen: set[str] = set()
+    for finding in findings:
+        concept = finding.concept
+        if not CONCEPT.fullmatch(concept) or len(concept) > _LONGEST_CODE:
+            raise DataError(f"finding '{concept}'; expected a UMLS concept such as C0040405")
+        if concept in seen:
+            raise DataError(f"finding '{concept}' appears twice")
+        seen.add(concept)
+        if finding.score is not None and not (math.isfinite(finding.score) and 0 <= finding.score <= 1):
+            raise DataError(f"finding '{concept}': score {finding.score}; expected 0 to 1")
+
+
+def _header(image: Path) -> Dataset:
+    """The header of the image, as highdicom needs it."""
+    try:
+        header = dcmread(image, _DEFERRED, stop_before_pixels=True)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+            if not header.get(keyword):
+                raise DataError(f"{image}: no {keyword}; expected an image from an archive")
+    except DataError:
+        raise
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise DataError(f"{image}: {reason}; expected a DICOM image") from None
+    # What a report takes over may be missing from files that have been through other hands.
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID"):
+        if keyword not in header:
+            setattr(header, keyword, "")
+    for keyword in ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"):
+        if keyword not in header:
+            setattr(header, keyword, "")
+    return header
+
+
+def _lines(header: Dataset, frame: int | None, findings: Sequence[Finding], model: Model) -> str:
+    """Everything that a report says, as text."""
+    parts = [str(header.SOPInstanceUID), str(frame), model.name, model.version, model.digest]
+    parts += [f"{finding.concept}\t{finding.name}\t{finding.score!r}" for finding in findings]
+    return "\n".join(parts)
+
+
+def _content(
+    header: Dataset, frame: int | None, findings: Sequence[Finding], model: Model, said: str
+) -> MeasurementReport:
+    device = DeviceObserverIdentifyingAttributes(
+        uid=_uid("model", model.digest), name=_MAKER, manufacturer_name=_MAKER, model_name=model.name[:64]
+    )
+    observer = ObservationContext(
+        observer_device_context=ObserverContext(observer_type=_DEVICE, observer_identifying_attributes=device)
+    )
+    source = SourceImageForMeasurementGroup(
+        str(header.SOPClassUID), str(header.SOPInstanceUID), [frame] if frame is not None else None
+    )
+    subjects: list[Finding | None] = list(findings) or [None]
+    groups = [_group(subject, source, model, said) for subject in subjects]
+    return MeasurementReport(
+        observation_context=observer, procedure_reported=_PROCEDURE, imaging_measurements=groups
+    )
+
+
+def _group(
+    finding: Finding | None, source: SourceImageForMeasurementGroup, model: Model, said: str
+) -> MeasurementsAndQualitativeEvaluations:
+    """The group of a finding; without one it says which image was looked at, and by what."""
+    concept = finding.concept if finding else "no finding"
+    algorithm = AlgorithmIdentification(
+        name=model.name[:64], version=model.version, parameters=[_DIGEST_NAME + model.digest]
+    )
+    kind, certainty = None, None
+    if finding:
+        kind = CodedConcept(concept, "UMLS", (finding.name or concept)[:_LONGEST_MEANING])
+    if finding and finding.score is not None:
+        percent = float(f"{100 * finding.score:.7g}")
+        certainty = [Measurement(name=_CERTAINTY, value=percent, unit=_PERCENT)]
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=_uid("finding", concept, said), identifier=concept),
+        finding_type=kind,
+        algorithm_id=algorithm,
+        measurements=certainty,
+        source_images=[source],
+    )
+
+
+def _finding_of(group: MeasurementsAndQualitativeEvaluations, kind: CodedConcept) -> Finding:
+    if kind.scheme_designator != "UMLS":
+        raise ValueError("a finding of another coding scheme")
+    certainty = group.get_measurements(_CERTAINTY)
+    score = float(certainty[0].value) / 100 if certainty else None
+    return Finding(str(kind.value), score, "" if kind.meaning == kind.value else str(kind.meaning))
+
+
+def _model_of(group: MeasurementsAndQualitativeEvaluations) -> Model:
+    said = {
+        str(item.ConceptNameCodeSequence[0].CodeMeaning): str(item.TextValue)
+        for item in group[0].ContentSequence
+        if item.ValueType == "TEXT"
+    }
+    return Model(
+        said["Algorithm Name"],
+        said["Algorithm Version"],
+        said["Algorithm Parameters"].removeprefix(_DIGEST_NAME),
+    )
+
+
+def _uid(*parts: str) -> str:
+    """A UID that follows from the parts, of the form that is made of a UUID (PS3.5, B.2)."""
+    digest = hashlib.sha256("\n".join(parts).encode()).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"

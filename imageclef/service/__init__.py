@@ -1,0 +1,1 @@
+"""The similarity page and its REST interface; needs the extra `imageclef[serve]`."""

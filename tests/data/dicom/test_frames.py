@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imageclef.data.dicom import frames as module
+from imageclef.data.dicom.choice import FrameChoice
+from imageclef.data.dicom.frames import describe, read_frame, read_frames
+from imageclef.errors import ImageRefused
+from tests.data.dicom.made_up import UID_OF_IMAGE, write
+
+FIVE = np.arange(5, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("first", [1]),
+        ("middle", [3]),
+        ("every-2", [1, 3, 5]),
+        ("every-1", [1, 2, 3, 4, 5]),
+        ("every-99", [1]),
+        ("all", [1, 2, 3, 4, 5]),
+    ],
+)
+def test_frames_are_chosen_and_named_by_their_number(tmp_path: Path, text: str, numbers: list[int]) -> None:
+    path = write(tmp_path / "a", FIVE)
+    frames = list(read_frames(path, frames=FrameChoice(text)))
+    names = [f"{UID_OF_IMAGE}#{number}" for number in numbers]
+    assert [frame.frame_name for frame in frames] == names
+    assert [frame.pixels[0, 0] for frame in frames] == [number - 1 for number in numbers]
+    assert describe(path, FrameChoice(text)).frames == dict(zip(names, numbers, strict=True))
+
+
+def test_the_one_frame_of_a_file_has_its_id(tmp_path: Path) -> None:
+    for name, pixels in (("a", FIVE[0]), ("b", FIVE[:1])):
+        path = write(tmp_path / name, pixels)
+        assert [frame.frame_name for frame in read_frames(path, frames=FrameChoice("all"))] == [UID_OF_IMAGE]
+
+
+def test_a_frame_is_read_by_its_number(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", FIVE)
+    frame = read_frame(path, 4)
+    assert (frame.frame_name, frame.pixels[0, 0]) == (f"{UID_OF_IMAGE}#4", 3)
+    assert frame.applied == "range of the stored bits; frame 4 of 5"
+    for number in (0, 6):
+        with pytest.raises(ImageRefused, match=f"frame {number} of 5"):
+            read_frame(path, number)
+
+
+def test_reading_twice_gives_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", FIVE)
+    first, second = ([frame.pixels for frame in read_frames(path, frames=FrameChoice("all"))] for _ in "12")
+    np.testing.assert_array_equal(first, second)
+
+
+def test_whatever_goes_wrong_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ImageRefused, match="No such file or directory"):
+        read_frame(tmp_path / "none")
+    with pytest.raises(ImageRefused, match="not a regular file"):
+        read_frame(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("DOE^JANE")
+
+    monkeypatch.setattr(module, "picture", fail)
+    with pytest.raises(ImageRefused, match=r"^damaged DICOM file \(ZeroDivisionError\)$"):
+        read_frame(write(tmp_path / "a", FIVE))

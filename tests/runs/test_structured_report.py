@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from highdicom.sr import srread
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.sr.coding import Code
+
+from imageclef.errors import DataError
+from imageclef.runs.structured_report import (
+    Finding,
+    Model,
+    Reported,
+    read_structured_report,
+    write_json_lines,
+    write_structured_report,
+)
+from tests.data.dicom.made_up import UID_OF_IMAGE, write
+
+MODEL = Model("aae-500-o0", "0.5.0", "0123456789abcdef" * 4)
+FINDINGS = [Finding("C0040405", 0.875, "X-Ray Computed Tomography"), Finding("C0817096", 0.25)]
+UIDS = {"StudyInstanceUID": "1.2.3.4", "SeriesInstanceUID": "1.2.3.5"}
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return write(tmp_path / "image.dcm", np.zeros((4, 4), np.uint16), **UIDS)
+
+
+def test_a_report_is_read_back_as_it_was_written(image: Path, tmp_path: Path) -> None:
+    write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+    assert read_structured_report(tmp_path / "a.dcm") == Reported(UID_OF_IMAGE, None, tuple(FINDINGS), MODEL)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    scores=st.dictionaries(
+        st.integers(0, 9_999_999).map(lambda n: f"C{n:07}"),
+        st.one_of(st.none(), st.floats(0, 1)),
+        max_size=5,
+    ),
+    frame=st.one_of(st.none(), st.integers(1, 500)),
+)
+def test_any_findings_are_read_back(
+    image: Path, tmp_path: Path, scores: dict[str, float | None], frame: int | None
+) -> None:
+    findings = [Finding(concept, score) for concept, score in scores.items()]
+    write_structured_report(image, frame, findings, MODEL, tmp_path / "a.dcm")
+    read = read_structured_report(tmp_path / "a.dcm")
+    assert (read.instance, read.frame, read.model) == (UID_OF_IMAGE, frame, MODEL)
+    assert [finding.concept for finding in read.findings] == list(scores)
+    for finding in read.findings:
+        expected = scores[finding.concept]
+        assert finding.score == (None if expected is None else pytest.approx(expected, rel=1e-6))
+
+
+def test_findings_are_coded_in_umls(image: Path, tmp_path: Path) -> None:
+    write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+    report = srread(tmp_path / "a.dcm")
+    assert report.SOPClassUID.name == "Comprehensive SR Storage"
+    first, second = report.content.get_image_measurement_groups()
+    assert first.finding_type == Code("C0040405", "UMLS", "X-Ray Computed Tomography")
+    assert (second.finding_type.value, second.finding_type.meaning) == ("C0817096", "C0817096")
+    (certainty,) = first.get_measurements()
+    assert (certainty.name.meaning, certainty.value, certainty.unit.value) == (
+        "Certainty of Finding",
+        87.5,
+        "%",
+    )
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+
+
+def test_a_report_is_of_the_images_patient_and_not_verified(tmp_path: Path) -> None:
+    image = write(
+        tmp_path / "image",
+        np.zeros((4, 4), np.uint16),
+        SpecificCharacterSet="ISO_IR 192",
+        PatientName="Ünal^山田",
+        PatientID="77",
+        AccessionNumber="A1",
+        **UIDS,
+    )
+    write_structured_report(image, None, [Finding("C0040405", 1.0, "β")], MODEL, tmp_path / "a.dcm")
+    report = dcmread(tmp_path / "a.dcm")
+    assert (report.PatientName, report.PatientID, report.AccessionNumber) == ("Ünal^山田", "77", "A1")
+    assert report.StudyInstanceUID == UIDS["StudyInstanceUID"]
+    assert report.SeriesInstanceUID != UIDS["SeriesInstanceUID"]
+    flags = (report.CompletionFlag, report.VerificationFlag, report.PreliminaryFlag)
+    assert flags == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
+    evidence = report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert evidence.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == UID_OF_IMAGE
+    assert read_structured_report(tmp_path / "a.dcm").findings[0].name == "β"
+
+
+def test_uids_follow_from_what_is_said(image: Path, tmp_path: Path) -> None:
+    def uid(*findings: Finding, frame: int | None = None, model: Model = MODEL) -> str:
+        return write_structured_report(image, frame, findings, model, tmp_path / "a.dcm")
+
+    other = Model(MODEL.name, MODEL.version, "f" * 64)
+    first = uid(*FINDINGS)
+    assert uid(*FINDINGS) == first
+    different = [uid(), uid(*FINDINGS[:1]), uid(*FINDINGS, frame=1), uid(*FINDINGS, model=other)]
+    assert len({first, *different}) == 5
+    assert all(len(each) <= 64 for each in (first, *different))
+    series = dcmread(tmp_path / "a.dcm").SeriesInstanceUID
+    uid(*FINDINGS)
+    assert dcmread(tmp_path / "a.dcm").SeriesInstanceUID != series
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "eCT_Supplemental.dcm", "US1_UNCR.dcm"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_reports_of_real_images(tmp_path: Path, name: str) -> None:
+    image = Path(str(get_testdata_file(name)))
+    write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+    assert read_structured_report(tmp_path / "a.dcm").findings == tuple(FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("finding", "reason"),
+    [
+        (Finding("pneumonia"), "finding 'pneumonia'; expected a UMLS concept such as C0040405"),
+        (Finding("C00404050000000000"), "expected a UMLS concept"),
+        (Finding("C1", 1.5), "finding 'C1': score 1.5; expected 0 to 1"),
+        (Finding("C1", float("nan")), "score nan; expected 0 to 1"),
+        (Finding("C0040405"), "finding 'C0040405' appears twice"),
+    ],
+)
+def test_what_is_no_finding_is_refused(image: Path, tmp_path: Path, finding: Finding, reason: str) -> None:
+    out = tmp_path / "a.dcm"
+    with pytest.raises(DataError, match=reason):
+        write_structured_report(image, None, [*FINDINGS, finding], MODEL, out)
+    with pytest.raises(DataError, match=reason):
+        write_json_lines(tmp_path / "a.jsonl", [("a", [*FINDINGS, finding])], MODEL)
+    assert not out.exists()
+
+
+def test_a_model_without_its_digest_is_refused(image: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="digest 'abc'; expected 64 hexadecimal digits"):
+        write_structured_report(image, None, [], Model("a", "1", "abc"), tmp_path / "a.dcm")
+
+
+def test_images_that_no_archive_holds_are_refused(tmp_path: Path) -> None:
+    def refused(image: Path, reason: str) -> None:
+        with pytest.raises(DataError, match=reason):
+            write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+
+    refused(write(tmp_path / "b", np.zeros((4, 4), np.uint16)), "b: no StudyInstanceUID; expected an image")
+    (tmp_path / "c").write_text("text")
+    refused(tmp_path / "c", "c: InvalidDicomError; expected a DICOM image")
+    refused(tmp_path / "d", "d: No such file or directory; expected a DICOM image")
+
+
+def test_a_file_that_is_no_report_is_refused(image: Path, tmp_path: Path) -> None:
+    for path, reason in ((image, "expected a report"), (tmp_path / "none", "No such file or directory")):
+        with pytest.raises(DataError, match=reason):
+            read_structured_report(path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(image: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none/a.dcm: No such file or directory; expected a place"):
+        write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "none" / "a.dcm")
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    answers: list[tuple[str, list[Finding]]] = [("1.2.3#4", FINDINGS), ("ä", [])]
+    assert write_json_lines(tmp_path / "a.jsonl", answers, MODEL) == 2
+    lines: list[Any] = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text("utf-8").splitlines()]
+    model = {"name": MODEL.name, "version": MODEL.version, "sha256": MODEL.digest}
+    assert lines == [
+        {
+            "image": "1.2.3#4",
+            "findings": [
+                {
+                    "scheme": "UMLS",
+                    "concept": "C0040405",
+                    "name": "X-Ray Computed Tomography",
+                    "score": 0.875,
+                },
+                {"scheme": "UMLS", "concept": "C0817096", "score": 0.25},
+            ],
+            "model": model,
+        },
+        {"image": "ä", "findings": [], "model": model},
+    ]

@@ -1,0 +1,83 @@
+"""The stage: what it refuses to begin with, and a real process that is asked and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imageclef.config import Config
+from imageclef.errors import ConfigError, MissingArtifact
+from imageclef.stages.serving import serve
+from tests.service.conftest import Walked
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.3", "example.org"])
+def test_others_are_not_served_without_a_token(walked: Walked, host: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected --token or IMAGECLEF_TOKEN"):
+        serve(walked.config, host=host)
+
+
+def test_without_an_index_it_says_how_to_make_one(walked: Walked, tmp_path: Path) -> None:
+    config = Config.model_validate({**walked.config.model_dump(), "workspace": tmp_path})
+    with pytest.raises(MissingArtifact, match="imageclef"):
+        serve(config)
+
+
+def test_features_of_several_learners_are_refused(walked: Walked) -> None:
+    config = Config.model_validate({**walked.config.model_dump(), "features": ["pixels-small", "orb-small"]})
+    with pytest.raises((ConfigError, MissingArtifact), match="pixels-small"):
+        serve(config)
+
+
+def test_without_the_extra_it_says_what_to_install(walked: Walked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ConfigError, match=r"pip install 'imageclef\[serve\]'"):
+        serve(walked.config)
+
+
+def test_a_port_that_is_taken_is_one_line(walked: Walked) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ConfigError, match="in use; expected a free port"),
+    ):
+        serve(walked.config, port=taken.getsockname()[1])
+
+
+_PROCESS = """
+import sys
+from imageclef.config import Config
+from imageclef.stages.serving import serve
+serve(Config.model_validate_json(sys.argv[1]), port=int(sys.argv[2]))
+"""
+
+
+def test_a_process_answers_until_it_is_stopped(walked: Walked) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "IMAGECLEF_TOKEN": "of the environment", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _PROCESS, walked.config.model_dump_json(), str(port)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"{address}/health", trust_env=False)
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        assert httpx.get(f"{address}/images", trust_env=False).status_code == 401
+        token = {"Authorization": "Bearer of the environment"}
+        assert httpx.get(f"{address}/images", headers=token, trust_env=False).status_code == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
