@@ -93,7 +93,7 @@ class Learner(nn.Module, ABC):
         """Features of a batch, uint8 (n, 3, h, w) to float32 (n, n_features), each row for itself."""
 
     def located(self, images: Tensor) -> Tensor | None:
-        """Features by position, float32 (n, h, w, n_features); their sum is `transform`. None if there are none."""
+        """Features by position, float32 (n, h, w, n_features), that sum to `transform`; None if none."""
         return None
 
     def pooled(self, images: Tensor) -> Tensor | None:
