@@ -49,6 +49,9 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing 
 CollectionOption = Annotated[
     str | None, typer.Option("--collection", help="One collection of the configuration.", metavar="NAME")
 ]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", help="Feature sets of the configuration.", metavar="NAME")
+]
 EditionOption = Annotated[str, typer.Option("--edition", help="Whose rules: 2018 to 2026.", metavar="YEAR")]
 
 
@@ -142,6 +145,7 @@ def classify(
 @indexes.callback(invoke_without_command=True)
 def index(
     context: typer.Context,
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     device: DeviceOption = None,
@@ -150,13 +154,14 @@ def index(
 ) -> None:
     """The similarity index: built over collection `train`, added to, removed from, checked."""
     if context.invoked_subcommand is None:
-        _stage("index", config, set_, device, as_json, quiet)
+        _stage("index", config, set_, device, as_json, quiet, profile=profile)
 
 
 @indexes.command("build")
 def index_build(
     kind: Annotated[str | None, typer.Option(help="flat, ivf, hnsw or ivfpq.", metavar="KIND")] = None,
     recall: Annotated[float | None, typer.Option(help="What an approximate kind is to find.")] = None,
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     device: DeviceOption = None,
@@ -167,54 +172,58 @@ def index_build(
     asked = [
         f"index.{key}={value}" for key, value in (("kind", kind), ("recall", recall)) if value is not None
     ]
-    _stage("index", config, [*(set_ or []), *asked], device, as_json, quiet)
+    _stage("index", config, [*(set_ or []), *asked], device, as_json, quiet, profile=profile)
 
 
 @indexes.command("add")
 def index_add(
     collection: Annotated[str, typer.Option(help="Whose images are added.", metavar="NAME")],
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Add the images of another collection."""
-    _stage("index_add", config, set_, None, as_json, quiet, collection=collection)
+    _stage("index_add", config, set_, None, as_json, quiet, profile=profile, collection=collection)
 
 
 @indexes.command("remove")
 def index_remove(
     images: Annotated[list[str] | None, typer.Argument(help="Image ids.", show_default=False)] = None,
     ids: Annotated[Path | None, typer.Option(help="A file of more ids.", metavar="FILE")] = None,
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Remove images."""
-    _stage("index_remove", config, set_, None, as_json, quiet, images=images or [], ids=ids)
+    _stage("index_remove", config, set_, None, as_json, quiet, profile=profile, images=images or [], ids=ids)
 
 
 @indexes.command("info")
 def index_info(
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Say what the index is."""
-    _stage("index_info", config, set_, None, as_json, quiet)
+    _stage("index_info", config, set_, None, as_json, quiet, profile=profile)
 
 
 @indexes.command("check")
 def index_check(
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Read every byte of the index and hold it against its manifest."""
-    _stage("index_check", config, set_, None, as_json, quiet)
+    _stage("index_check", config, set_, None, as_json, quiet, profile=profile)
 
 
 @app.command()
@@ -264,6 +273,7 @@ def duplicates(
 
 @app.command()
 def knn(
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     collection: CollectionOption = None,
@@ -272,7 +282,7 @@ def knn(
     quiet: QuietOption = False,
 ) -> None:
     """Write a run from the concepts of the nearest neighbours."""
-    _stage("knn", config, set_, device, as_json, quiet, collection=collection)
+    _stage("knn", config, set_, device, as_json, quiet, profile=profile, collection=collection)
 
 
 @app.command()
@@ -297,6 +307,7 @@ def similar(
     leave_out_same: Annotated[bool, typer.Option(help="Leave out what is the same as a query.")] = False,
     why: Annotated[bool, typer.Option(help="Say which regions agree; heat maps on the sheet.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the answers.", metavar="CSV")] = None,
+    profile: ProfileOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     device: DeviceOption = None,
@@ -311,6 +322,7 @@ def similar(
         device,
         as_json,
         quiet,
+        profile=profile,
         images=images or [],
         k=k,
         sheet=sheet,
@@ -458,12 +470,14 @@ def _stage(
     device: str | None,
     as_json: bool,
     quiet: bool,
+    profile: str | None = None,
     **arguments: Any,
 ) -> None:
     """Run a stage that works by the configuration."""
-    from imageclef.config import load_config
+    from imageclef.config import load_config, with_profile
 
-    settings: Config = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
+    asked = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
+    settings: Config = with_profile(asked, profile)
     _call(stage, as_json, quiet, config=settings, **arguments, reporter=_reporter(as_json, quiet))
 
 

@@ -122,6 +122,13 @@ class KnnSettings(Settings):
     ks: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 20, 30, 50, 80, 120, 200)
 
 
+class ProfileSettings(Settings):
+    """Feature sets that are searched together, and the weight of each."""
+
+    features: tuple[str, ...] = Field(min_length=1)
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+
+
 class Config(Settings):
     """Everything a command needs to know.
 
@@ -134,6 +141,8 @@ class Config(Settings):
         learner: a learner's name, its preset, and the settings that depart from it.
         features: names of the feature sets that concepts and neighbours come from, beside each other; by
             default the learner's own.
+        weights: of the sets where images are compared, one for each; by default all 1.
+        profiles: feature sets and weights by a name, for ``--profile``.
     """
 
     workspace: Path = Path("artifacts")
@@ -143,6 +152,8 @@ class Config(Settings):
     collections: dict[str, CollectionSettings] = {}
     learner: dict[str, Any] = {"name": "aae", "preset": "small"}
     features: tuple[str, ...] = ()
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    profiles: dict[str, ProfileSettings] = {}
     ingest: IngestSettings = IngestSettings()
     split: SplitSettings = SplitSettings()
     extract: ExtractSettings = ExtractSettings()
@@ -160,6 +171,21 @@ class Config(Settings):
             known = ", ".join(self.collections) or "none; add a table [collections.NAME] with images = ..."
             raise ConfigError(f"no collection '{name}' in the configuration; there are: {known}")
         return self.collections[name]
+
+
+def with_profile(config: Config, name: str | None) -> Config:
+    """The configuration with the feature sets and weights of a profile.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name is None:
+        return config
+    if name not in config.profiles:
+        known = ", ".join(config.profiles) or "none; add a table [profiles.NAME] with features = [...]"
+        raise ConfigError(f"no profile '{name}' in the configuration; there are: {known}")
+    profile = config.profiles[name]
+    return config.model_copy(update={"features": profile.features, "weights": profile.weights})
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:

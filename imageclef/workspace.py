@@ -69,6 +69,10 @@ class Workspace:
         self.choice: Choice = choose(config.learner)
         self.edition: Edition = edition_named(config.edition)
         self.device: torch.device = _device(config.device)
+        if config.weights and len(config.weights) != len(config.features):
+            raise ConfigError(
+                f"weights = {list(config.weights)} for features = {list(config.features)}; expected as many"
+            )
 
     @cached_property
     def label(self) -> str:
@@ -89,7 +93,10 @@ class Workspace:
     @cached_property
     def features_label(self) -> str:
         """Names what is made from them."""
-        return "+".join(self.feature_sets)
+        if not self.config.weights:
+            return "+".join(self.feature_sets)
+        pairs = zip(self.feature_sets, self.config.weights, strict=True)
+        return "+".join(f"{label}x{weight:g}" for label, weight in pairs)
 
     @cached_property
     def run_label(self) -> str:
@@ -182,9 +189,30 @@ class Workspace:
         _, learner = load_learner(self.artifact("learner").path)
         return learner.to(self.device)
 
+    def learners(self) -> list[Learner]:
+        """The learner of each feature set, on the device.
+
+        Raises:
+            ConfigError: a set is not of a learner's codes: it was imported, or is of other levels.
+        """
+        if self.feature_sets == (self.extracted_label,):
+            return [self.learner()]
+        return [self._learner_of(label) for label in self.feature_sets]
+
+    def _learner_of(self, label: str) -> Learner:
+        path = self.config.workspace / "learners" / label
+        if not path.exists():
+            raise ConfigError(
+                f"features '{label}': no learner of that name is here to encode an image with; "
+                "expected the features of learners"
+            )
+        _, learner = load_learner(open_artifact(path, "imageclef train").path)
+        return learner.to(self.device)
+
     def features(self, name: str, unit: bool = False) -> FeatureSet:
         """Features of a collection; of several sets, beside each other, at length 1 each if `unit`."""
-        return side_by_side([FeatureSet.open(artifact.path) for artifact in self._features(name)], unit)
+        sets = [FeatureSet.open(artifact.path) for artifact in self._features(name)]
+        return side_by_side(sets, unit, self.config.weights or None)
 
     def features_digest(self, name: str) -> str:
         """Of what `features` reads."""

@@ -67,7 +67,9 @@ def test_imports_go_down(path: Path) -> None:
 
 
 def test_only_the_index_imports_faiss() -> None:
-    assert {name_of(path) for path in MODULES if "faiss" in imports_of(path)} == {"imageclef.retrieval.faiss_index"}
+    assert {name_of(path) for path in MODULES if "faiss" in imports_of(path)} == {
+        "imageclef.retrieval.faiss_index"
+    }
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from imageclef import stages
 from imageclef.cli import app
-from imageclef.config import Config
+from imageclef.config import Config, with_profile
 from imageclef.data.concept_list import read_concept_list
 from imageclef.errors import ConfigError, DataError, MissingArtifact
 from imageclef.retrieval.index import Index
@@ -170,6 +170,33 @@ def test_an_answer_says_which_regions_agree(own: Config, tmp_path: Path) -> None
         stage(pixels)
     with pytest.raises(ConfigError, match="its features have no place in the picture"):
         stages.similar(pixels, [image], why=True)
+
+
+def test_profiles_search_several_sets_by_their_weights(own: Config) -> None:
+    pixels = with_tables(own, learner={"name": "pixels", "image_size": 16})
+    for stage in (stages.ingest, stages.train, stages.extract):
+        stage(pixels)
+    names = [Workspace(own).extracted_label, Workspace(pixels).extracted_label]
+    profiles = {"both": {"features": names, "weights": [3, 1]}, "odd": {"features": names, "weights": [1]}}
+    both = with_profile(with_tables(own, index={"metric": "cosine"}, profiles=profiles), "both")
+    stages.index(both)
+    image = pictures(own)[5]
+    neighbors = stages.similar(both, [image], k=6).figures["neighbors"]
+    assert neighbors[0]["id"] == image.stem
+    assert neighbors[0]["similarity"] == pytest.approx(1, abs=1e-3)
+    alone = []
+    for one in (own, pixels):
+        features = Workspace(one).features("train")
+        rows = features.features[:] / np.linalg.norm(features.features[:], axis=1, keepdims=True)
+        asked = rows[features.ids.index(image.stem)]
+        alone.append({i: float(row @ asked) for i, row in zip(features.ids, rows, strict=True)})
+    for found in neighbors:
+        expected = (3 * alone[0][found["id"]] + alone[1][found["id"]]) / 4
+        assert found["similarity"] == pytest.approx(expected, abs=1e-3)
+    with pytest.raises(ConfigError, match=r"weights = \[1.0\] for features = .*; expected as many"):
+        stages.index(with_profile(both, "odd"))
+    with pytest.raises(ConfigError, match="no profile 'none' in the configuration; there are: both, odd"):
+        with_profile(both, "none")
 
 
 def test_near_duplicates_are_found_and_drawn(own: Config, tmp_path: Path) -> None:

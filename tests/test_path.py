@@ -145,9 +145,7 @@ def test_features_of_others_answer_as_our_own(config: Config, walked: Reports, t
     assert run.read_text() == runs_of(walked["classify"])[0].read_text()
     stages.index(theirs)
     assert runs_of(stages.knn(theirs, "test"))[0].read_text() == runs_of(walked["knn"])[0].read_text()
-    with pytest.raises(
-        ConfigError, match=r"features = \['theirs'\]: an image is asked about with the features"
-    ):
+    with pytest.raises(ConfigError, match="features 'theirs': no learner of that name is here to encode"):
         stages.similar(theirs, [next(config.collection("test").images.rglob("*.png"))])
 
 

@@ -2,7 +2,7 @@
 
 The axes are those of at most 20,000 images, drawn with a fixed seed; every image is then projected. Each
 axis is scaled by itself so that 98 of 100 images lie between -0.85 and 0.85; the others are drawn between
-there and the edge, the farther out the closer together, so that outliers do not press all others into a point.
+there and the edge, the farther out the closer together, so that outliers leave the others room.
 
 Reference: H. Hotelling, "Analysis of a complex of statistical variables into principal components", 1933.
 """
@@ -122,4 +122,4 @@ def _scaled(points: NDArray[np.float64]) -> NDArray[np.float32]:
     scaled = np.divide(centred, half, out=np.zeros_like(centred), where=half > 0) * _INNER
     beyond = np.maximum(np.abs(scaled) - _INNER, 0)
     edge = _INNER + (1 - _INNER) * -np.expm1(-beyond / (1 - _INNER))
-    return np.where(beyond > 0, np.sign(scaled) * edge, scaled).astype(np.float32)
+    return np.asarray(np.where(beyond > 0, np.sign(scaled) * edge, scaled), np.float32)

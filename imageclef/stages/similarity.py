@@ -21,13 +21,13 @@ from imageclef.data.heat import with_heat
 from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, DataError, ImageRefused, MissingArtifact
-from imageclef.features.extract import features_of
 from imageclef.features.regions import agreement, mean_located
 from imageclef.progress import Reporter
 from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.index import Index
 from imageclef.retrieval.questions import Answer, Join, Question, ask
 from imageclef.retrieval.voting import most_frequent
+from imageclef.stages.encoding import encode
 from imageclef.stages.indexed import IndexedFile, files_of, open_index
 from imageclef.stages.report import Report, shown
 from imageclef.workspace import TRAIN, Workspace
@@ -147,22 +147,8 @@ def _vectors(
             "similar: nothing is asked; expected an image file, or --id with an image of the index"
         )
     rows = [index.vectors(index.rows_of(ids))] if ids else []
-    if images and workspace.feature_sets != (workspace.extracted_label,):
-        raise ConfigError(
-            f"features = {list(workspace.feature_sets)}: an image is asked about with the features of "
-            f"the learner alone; expected ['{workspace.extracted_label}'], or --id"
-        )
-    learner = workspace.learner() if images else None
-    for image in images:
-        try:
-            decoded = decode(image, workspace.choice.settings.image_size, workspace.mode)
-        except ImageRefused as refusal:
-            raise DataError(f"{image}: {refusal}; expected an image file") from None
-        assert learner is not None
-        pixels = torch.from_numpy(decoded.pixels).permute(2, 0, 1).expand(3, -1, -1)[None]
-        batch = pixels.to(workspace.device)
-        found = features_of(learner, batch, workspace.config.extract.output, workspace.precision)
-        rows.append(found.cpu().numpy())
+    if images:
+        rows.append(encode(workspace, images))
     return np.concatenate(rows)
 
 
@@ -227,6 +213,10 @@ def _explain(
     workspace: Workspace, query: Path, neighbors: list[dict[str, Any]], files: Mapping[str, IndexedFile]
 ) -> None:
     """Add to each neighbour where it and the query agree: `regions` of its picture, `query_regions`."""
+    if workspace.feature_sets != (workspace.extracted_label,):
+        raise ConfigError(
+            f"features = {list(workspace.feature_sets)}: regions are those of one learner; leave out --why"
+        )
     learner = workspace.learner()
     mean = mean_located(learner, workspace.store(TRAIN))
     if mean is None:

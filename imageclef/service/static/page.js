@@ -1,8 +1,10 @@
 // The page: what is asked, what is shown, and the way back.
 
 import { TokenNeeded, ask, detect, enter, facts, original, similar, thumbnail } from "./api.js";
+import { whenGiven } from "./giving.js";
 import { CollectionMap } from "./map.js";
 import { card, chip, make, moveByArrows } from "./results.js";
+import { keepTheme } from "./theme.js";
 
 const $ = (id) => document.getElementById(id);
 const FIRST = 24, MOST = 192;
@@ -279,37 +281,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "m") toggleMap();
   else if (event.key === "o" && id) open(original(id), "_blank", "noopener");
 });
-for (const kind of ["dragenter", "dragover"]) addEventListener(kind, (event) => {
-  if (!event.dataTransfer?.types.includes("Files")) return;
-  event.preventDefault();
-  document.body.classList.add("dropping");
-});
-addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dropping"); });
-addEventListener("drop", (event) => {
-  document.body.classList.remove("dropping");
-  if (!event.dataTransfer?.files.length) return;
-  event.preventDefault();
-  upload(event.dataTransfer.files[0]);
-});
-addEventListener("paste", (event) => {
-  const file = [...(event.clipboardData?.files ?? [])][0];
-  if (file) upload(file);
-});
-
-const dark = () => (document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-function theme(name) {
-  if (name) document.documentElement.dataset.theme = name;
-  $("theme").textContent = dark() ? "Light" : "Dark";
-  $("theme").setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
-  map.draw();
-}
-$("theme").addEventListener("click", () => {
-  theme(dark() ? "light" : "dark");
-  try { localStorage.setItem("theme", document.documentElement.dataset.theme); } catch { /* private windows keep nothing */ }
-});
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme());
-let kept = null;
-try { kept = localStorage.getItem("theme"); } catch { /* likewise */ }
-theme(kept);
+whenGiven(upload);
+keepTheme($("theme"), () => map.draw());
 $("filters-more").open = !matchMedia("(max-width: 52rem)").matches;
 begin();
