@@ -130,7 +130,8 @@ def _bounded(near: _Near) -> _Near:
 
 def _maybe(block: NDArray[np.float32], rows: NDArray[np.float32], bound: float) -> NDArray[np.bool_]:
     """False where two rows are surely farther apart than the bound, (n_block, n_rows)."""
-    one, other = torch.from_numpy(block), torch.from_numpy(rows)
+    # Copied where it is a mapped page: torch takes none that cannot be written.
+    one, other = (torch.from_numpy(np.require(part, requirements="W")) for part in (block, rows))
     left, right = lengths_of(block)[:, None], lengths_of(rows)[None]
     gaps = left**2 + right**2 - 2 * (one @ other.T).double().numpy()
     slack = _ROUNDING * block.shape[1] ** 0.5 * (left + right) ** 2
