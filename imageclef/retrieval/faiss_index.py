@@ -12,6 +12,7 @@ Reference: H. Jegou, M. Douze, C. Schmid: Product quantization for nearest neigh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ import numpy as np
 
 # torch before faiss: both bring a CUDA runtime and an OpenMP, the first one loaded serves both, and torch is
 # built against exactly its own.
-import torch  # noqa: F401  isort: skip
+import torch  # isort: skip
+
+# The OpenBLAS that faiss brings takes newer processors for older ones and leaves half of their speed. It
+# reads this when it is loaded; who sets it to something, be it to nothing, keeps what was set.
+if torch.backends.cpu.get_cpu_capability() == "AVX512":
+    os.environ.setdefault("OPENBLAS_CORETYPE", "SKYLAKEX")
 import faiss  # isort: skip
 from numpy.typing import NDArray
 
