@@ -1,4 +1,4 @@
-"""Answers go back to the archive: a DICOM Structured Report for each image, or JSON lines.
+"""Answers go back to the archive: a DICOM Structured Report for each image.
 
 A report is a measurement report (TID 1500) with one group for each finding: its UMLS concept, how certain it
 is, the image and frame it was found in, and the model with its digest. It is complete, and neither verified
@@ -6,7 +6,7 @@ nor final: nobody has looked at it. Its instance, series and tracking UIDs follo
 the same answers make the same report.
 
 A Structured Report belongs to a patient, whose name and dates DICOM has it repeat from the image: it is for
-the archive that the image is from. JSON lines hold no such thing.
+the archive that the image is from. What `imageclef.runs.findings` writes holds no such thing.
 
 Reference: DICOM PS3.16, TID 1500 and TID 1501; table 8-1 (UMLS as a coding scheme).
 """
@@ -14,14 +14,10 @@ Reference: DICOM PS3.16, TID 1500 and TID 1501; table 8-1 (UMLS as a coding sche
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -40,13 +36,13 @@ from highdicom.sr import (
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from imageclef.data.list_lines import CONCEPT
+from imageclef.data.dicom.recognition import file_and_frame
 from imageclef.errors import DataError
+from imageclef.runs.findings import Finding, Model, check_findings
 
 _MAKER = "imageclef"
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _DIGEST_NAME = "model sha256 "
-_LONGEST_MEANING, _LONGEST_CODE = 64, 16
+_LONGEST_MEANING = 64
 _DEFERRED = 2**16
 _SERIES_NUMBER = 9000
 """High, so that reports come after the series of the scanner."""
@@ -58,36 +54,6 @@ _PERCENT = CodedConcept("%", "UCUM", "Percent")
 
 # highdicom warns of what the image's own header lacks, and quotes it.
 warnings.filterwarnings("ignore", module="highdicom")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A concept in an image.
-
-    Attributes:
-        concept: its UMLS identifier.
-        score: how certain it is, from 0 to 1; None where that is not known.
-        name: of the concept; its identifier where that is empty.
-    """
-
-    concept: str
-    score: float | None = None
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Model:
-    """What made the answers.
-
-    Attributes:
-        name: of the run or model.
-        version: of the program.
-        digest: sha256 of the model's files, in hexadecimal.
-    """
-
-    name: str
-    version: str
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -107,14 +73,11 @@ class Reported:
     model: Model
 
 
-def write_structured_report(
-    image: Path, frame: int | None, findings: Sequence[Finding], model: Model, out: Path
-) -> str:
+def write_structured_report(image: Path, findings: Sequence[Finding], model: Model, out: Path) -> str:
     """Write the report of one image.
 
     Args:
-        image: the DICOM file, whose patient and study the report has.
-        frame: its number, from 1; None for an image of one frame.
+        image: the DICOM file, whose patient and study the report has; with ``#3`` for its third frame.
         findings: of the image; none makes a report without findings.
         model: what made them.
         out: the file to write.
@@ -125,8 +88,10 @@ def write_structured_report(
     Raises:
         DataError: a finding or the model cannot be written so, or the image cannot be read.
     """
-    _check(findings, model)
-    header = _header(image)
+    check_findings(findings, model)
+    file, number = file_and_frame(image)
+    header = _header(file)
+    frame = _frame(image, header, number)
     said = _lines(header, frame, findings, model)
     try:
         report = ComprehensiveSR(
@@ -177,55 +142,6 @@ def read_structured_report(path: Path) -> Reported:
         raise DataError(f"{path}: {reason}; expected a report of findings") from None
 
 
-def write_json_lines(out: Path, answers: Iterable[tuple[str, Sequence[Finding]]], model: Model) -> int:
-    """Write one line for each image: its id, its findings, and the model's digest.
-
-    Args:
-        out: the file, made anew.
-        answers: image id and findings.
-        model: what made them.
-
-    Returns:
-        The number of lines.
-
-    Raises:
-        DataError: a finding or the model cannot be written so.
-    """
-    count = 0
-    with out.open("w", encoding="utf-8", newline="\n") as file:
-        for image_id, findings in answers:
-            _check(findings, model)
-            line = {
-                "image": image_id,
-                "findings": [_as_json(finding) for finding in findings],
-                "model": {"name": model.name, "version": model.version, "sha256": model.digest},
-            }
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-            count += 1
-    return count
-
-
-def _as_json(finding: Finding) -> dict[str, Any]:
-    named = {"name": finding.name} if finding.name else {}
-    scored = {} if finding.score is None else {"score": round(float(finding.score), 6)}
-    return {"scheme": "UMLS", "concept": finding.concept, **named, **scored}
-
-
-def _check(findings: Sequence[Finding], model: Model) -> None:
-    if not _DIGEST.fullmatch(model.digest):
-        raise DataError(f"model '{model.name}': digest '{model.digest}'; expected 64 hexadecimal digits")
-    seen: set[str] = set()
-    for finding in findings:
-        concept = finding.concept
-        if not CONCEPT.fullmatch(concept) or len(concept) > _LONGEST_CODE:
-            raise DataError(f"finding '{concept}'; expected a UMLS concept such as C0040405")
-        if concept in seen:
-            raise DataError(f"finding '{concept}' appears twice")
-        seen.add(concept)
-        if finding.score is not None and not (math.isfinite(finding.score) and 0 <= finding.score <= 1):
-            raise DataError(f"finding '{concept}': score {finding.score}; expected 0 to 1")
-
-
 def _header(image: Path) -> Dataset:
     """The header of the image, as highdicom needs it."""
     try:
@@ -246,6 +162,14 @@ def _header(image: Path) -> Dataset:
         if keyword not in header:
             setattr(header, keyword, "")
     return header
+
+
+def _frame(image: Path, header: Dataset, number: int) -> int | None:
+    """The number of the frame that is meant, None for an image of one frame."""
+    count = int(header.get("NumberOfFrames") or 1)
+    if number > count:
+        raise DataError(f"{image}: no frame {number} among {count}; expected a frame of the image")
+    return number if count > 1 else None
 
 
 def _lines(header: Dataset, frame: int | None, findings: Sequence[Finding], model: Model) -> str:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +12,8 @@ from pydicom.data import get_testdata_file
 from pydicom.sr.coding import Code
 
 from imageclef.errors import DataError
-from imageclef.runs.structured_report import (
-    Finding,
-    Model,
-    Reported,
-    read_structured_report,
-    write_json_lines,
-    write_structured_report,
-)
+from imageclef.runs.findings import Finding, Model
+from imageclef.runs.structured_report import Reported, read_structured_report, write_structured_report
 from tests.data.dicom.made_up import UID_OF_IMAGE, write
 
 MODEL = Model("aae-500-o0", "0.5.0", "0123456789abcdef" * 4)
@@ -35,7 +27,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_a_report_is_read_back_as_it_was_written(image: Path, tmp_path: Path) -> None:
-    write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+    write_structured_report(image, FINDINGS, MODEL, tmp_path / "a.dcm")
     assert read_structured_report(tmp_path / "a.dcm") == Reported(UID_OF_IMAGE, None, tuple(FINDINGS), MODEL)
 
 
@@ -49,10 +41,13 @@ def test_a_report_is_read_back_as_it_was_written(image: Path, tmp_path: Path) ->
     frame=st.one_of(st.none(), st.integers(1, 500)),
 )
 def test_any_findings_are_read_back(
-    image: Path, tmp_path: Path, scores: dict[str, float | None], frame: int | None
+    tmp_path: Path, scores: dict[str, float | None], frame: int | None
 ) -> None:
+    name = "one" if frame is None else f"many#{frame}"
+    write(tmp_path / "one", np.zeros((4, 4), np.uint16), **UIDS)
+    write(tmp_path / "many", np.zeros((4, 4), np.uint16), NumberOfFrames=500, **UIDS)
     findings = [Finding(concept, score) for concept, score in scores.items()]
-    write_structured_report(image, frame, findings, MODEL, tmp_path / "a.dcm")
+    write_structured_report(tmp_path / name, findings, MODEL, tmp_path / "a.dcm")
     read = read_structured_report(tmp_path / "a.dcm")
     assert (read.instance, read.frame, read.model) == (UID_OF_IMAGE, frame, MODEL)
     assert [finding.concept for finding in read.findings] == list(scores)
@@ -62,7 +57,7 @@ def test_any_findings_are_read_back(
 
 
 def test_findings_are_coded_in_umls(image: Path, tmp_path: Path) -> None:
-    write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+    write_structured_report(image, FINDINGS, MODEL, tmp_path / "a.dcm")
     report = srread(tmp_path / "a.dcm")
     assert report.SOPClassUID.name == "Comprehensive SR Storage"
     first, second = report.content.get_image_measurement_groups()
@@ -87,7 +82,7 @@ def test_a_report_is_of_the_images_patient_and_not_verified(tmp_path: Path) -> N
         AccessionNumber="A1",
         **UIDS,
     )
-    write_structured_report(image, None, [Finding("C0040405", 1.0, "β")], MODEL, tmp_path / "a.dcm")
+    write_structured_report(image, [Finding("C0040405", 1.0, "β")], MODEL, tmp_path / "a.dcm")
     report = dcmread(tmp_path / "a.dcm")
     assert (report.PatientName, report.PatientID, report.AccessionNumber) == ("Ünal^山田", "77", "A1")
     assert report.StudyInstanceUID == UIDS["StudyInstanceUID"]
@@ -100,15 +95,19 @@ def test_a_report_is_of_the_images_patient_and_not_verified(tmp_path: Path) -> N
 
 
 def test_uids_follow_from_what_is_said(image: Path, tmp_path: Path) -> None:
-    def uid(*findings: Finding, frame: int | None = None, model: Model = MODEL) -> str:
-        return write_structured_report(image, frame, findings, model, tmp_path / "a.dcm")
+    many = write(tmp_path / "many", np.zeros((2, 4, 4), np.uint16), **UIDS)
+
+    def uid(*findings: Finding, of: Path = image, model: Model = MODEL) -> str:
+        return write_structured_report(of, findings, model, tmp_path / "a.dcm")
 
     other = Model(MODEL.name, MODEL.version, "f" * 64)
     first = uid(*FINDINGS)
     assert uid(*FINDINGS) == first
-    different = [uid(), uid(*FINDINGS[:1]), uid(*FINDINGS, frame=1), uid(*FINDINGS, model=other)]
-    assert len({first, *different}) == 5
+    different = [uid(), uid(*FINDINGS[:1]), uid(*FINDINGS, of=many), uid(*FINDINGS, model=other)]
+    different += [uid(*FINDINGS, of=many.with_name("many#2"))]
+    assert len({first, *different}) == 6
     assert all(len(each) <= 64 for each in (first, *different))
+    uid(*FINDINGS, model=other)
     series = dcmread(tmp_path / "a.dcm").SeriesInstanceUID
     uid(*FINDINGS)
     assert dcmread(tmp_path / "a.dcm").SeriesInstanceUID != series
@@ -118,7 +117,7 @@ def test_uids_follow_from_what_is_said(image: Path, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_reports_of_real_images(tmp_path: Path, name: str) -> None:
     image = Path(str(get_testdata_file(name)))
-    write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+    write_structured_report(image, FINDINGS, MODEL, tmp_path / "a.dcm")
     assert read_structured_report(tmp_path / "a.dcm").findings == tuple(FINDINGS)
 
 
@@ -135,21 +134,19 @@ def test_reports_of_real_images(tmp_path: Path, name: str) -> None:
 def test_what_is_no_finding_is_refused(image: Path, tmp_path: Path, finding: Finding, reason: str) -> None:
     out = tmp_path / "a.dcm"
     with pytest.raises(DataError, match=reason):
-        write_structured_report(image, None, [*FINDINGS, finding], MODEL, out)
-    with pytest.raises(DataError, match=reason):
-        write_json_lines(tmp_path / "a.jsonl", [("a", [*FINDINGS, finding])], MODEL)
+        write_structured_report(image, [*FINDINGS, finding], MODEL, out)
     assert not out.exists()
 
 
 def test_a_model_without_its_digest_is_refused(image: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="digest 'abc'; expected 64 hexadecimal digits"):
-        write_structured_report(image, None, [], Model("a", "1", "abc"), tmp_path / "a.dcm")
+        write_structured_report(image, [], Model("a", "1", "abc"), tmp_path / "a.dcm")
 
 
 def test_images_that_no_archive_holds_are_refused(tmp_path: Path) -> None:
     def refused(image: Path, reason: str) -> None:
         with pytest.raises(DataError, match=reason):
-            write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "a.dcm")
+            write_structured_report(image, FINDINGS, MODEL, tmp_path / "a.dcm")
 
     refused(write(tmp_path / "b", np.zeros((4, 4), np.uint16)), "b: no StudyInstanceUID; expected an image")
     (tmp_path / "c").write_text("text")
@@ -165,27 +162,9 @@ def test_a_file_that_is_no_report_is_refused(image: Path, tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_written_is_named(image: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none/a.dcm: No such file or directory; expected a place"):
-        write_structured_report(image, None, FINDINGS, MODEL, tmp_path / "none" / "a.dcm")
+        write_structured_report(image, FINDINGS, MODEL, tmp_path / "none" / "a.dcm")
 
 
-def test_json_lines(tmp_path: Path) -> None:
-    answers: list[tuple[str, list[Finding]]] = [("1.2.3#4", FINDINGS), ("ä", [])]
-    assert write_json_lines(tmp_path / "a.jsonl", answers, MODEL) == 2
-    lines: list[Any] = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text("utf-8").splitlines()]
-    model = {"name": MODEL.name, "version": MODEL.version, "sha256": MODEL.digest}
-    assert lines == [
-        {
-            "image": "1.2.3#4",
-            "findings": [
-                {
-                    "scheme": "UMLS",
-                    "concept": "C0040405",
-                    "name": "X-Ray Computed Tomography",
-                    "score": 0.875,
-                },
-                {"scheme": "UMLS", "concept": "C0817096", "score": 0.25},
-            ],
-            "model": model,
-        },
-        {"image": "ä", "findings": [], "model": model},
-    ]
+def test_a_frame_that_the_image_has_not_is_refused(image: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"image.dcm#2: no frame 2 among 1; expected a frame of the image"):
+        write_structured_report(image.with_name("image.dcm#2"), FINDINGS, MODEL, tmp_path / "a.dcm")

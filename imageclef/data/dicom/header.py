@@ -9,8 +9,6 @@ Reference: DICOM PS3.10 "Media Storage and File Format", section 7; PS3.5 "Data 
 
 from __future__ import annotations
 
-import logging
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,11 +56,6 @@ _READ = sorted(
     {*_OF_PIXELS, *(kept.keyword for kept in KEPT.values()), *HASHED, "SOPInstanceUID", "SOPClassUID"}
 )
 _TAGS: list[Any] = [tag_for_keyword(keyword) for keyword in _READ]
-
-# pydicom's warnings and logs quote elements, which would carry a name to the screen or into a log file; what
-# matters of them is a refusal here.
-warnings.filterwarnings("ignore", module="pydicom")
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 class NoPixels(ImageRefused):
