@@ -42,9 +42,21 @@ class CollectionSettings(Settings):
 
 
 class IngestSettings(Settings):
-    """Decoding. `workers` is the number of threads, by default one for each core."""
+    """Decoding.
+
+    Attributes:
+        workers: threads, by default one for each core.
+        frames: of DICOM files with several: first, middle, all, or every-N.
+        window: of grey DICOM pictures, such as "40/400" or "lung", instead of the file's own.
+        headerless: whether bare DICOM data sets, without the usual first bytes, are looked for too.
+        salt: a file with the secret that patients' ids are hashed with; made where DICOM is first found.
+    """
 
     workers: int | None = Field(default=None, ge=1)
+    frames: str = "first"
+    window: str = ""
+    headerless: bool = False
+    salt: Path = Path("imageclef.salt")
 
 
 class ExtractSettings(Settings):

@@ -79,4 +79,7 @@ def test_make_has_the_targets_that_are_named() -> None:
 def test_links_and_pictures_are_there() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         if "://" not in target:
-            assert (ROOT / target).exists(), target
+            path, _, anchor = target.partition("#")
+            assert (ROOT / path).exists(), target
+            headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.M) if anchor else []
+            assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], target

@@ -20,8 +20,8 @@ from imageclef.data.collection import ImageFile, Refusal
 from imageclef.data.decoding import CHANNELS, Mode, decode
 from imageclef.errors import ImageRefused
 
-Original = tuple[str, str, int, int]
-"""Id, path, width and height of an image that was read."""
+Original = tuple[str, str, int, int, str]
+"""Id, path, width and height of an image that was read, and what was applied to its values."""
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**20
 _LOOK_AHEAD = 4
@@ -44,7 +44,7 @@ class Chunk:
 
 
 def decode_all(
-    folder: Path, images: Sequence[ImageFile], size: int, mode: Mode, workers: int
+    folder: Path, images: Sequence[ImageFile], size: int, mode: Mode, workers: int, window: str = ""
 ) -> Generator[Chunk, None, None]:
     """Decode a collection, `workers` files at a time, a bounded way ahead of the reader.
 
@@ -54,13 +54,16 @@ def decode_all(
         size: side of the squares in pixels.
         mode: channels.
         workers: threads.
+        window: of grey DICOM pictures, as in `decode`.
     """
     step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (size * size * CHANNELS[mode])))
     threads = ThreadPoolExecutor(workers)
     ahead: deque[Future[Chunk]] = deque()
     try:
         for start in range(0, len(images), step):
-            ahead.append(threads.submit(_decode_some, folder, images[start : start + step], size, mode))
+            ahead.append(
+                threads.submit(_decode_some, folder, images[start : start + step], size, mode, window)
+            )
             if len(ahead) == workers * _LOOK_AHEAD:
                 yield ahead.popleft().result()
         while ahead:
@@ -74,14 +77,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _decode_some(folder: Path, images: Sequence[ImageFile], size: int, mode: Mode) -> Chunk:
+def _decode_some(folder: Path, images: Sequence[ImageFile], size: int, mode: Mode, window: str) -> Chunk:
     chunk = Chunk(np.empty((len(images), size, size, CHANNELS[mode]), np.uint8), [], [])
     for image in images:
         try:
-            decoded = decode(folder / image.path, size, mode)
+            decoded = decode(folder / image.path, size, mode, window)
         except ImageRefused as refusal:
             chunk.refused.append(Refusal(image.image_id, image.path, str(refusal)))
             continue
         chunk.pixels[len(chunk.originals)] = decoded.pixels
-        chunk.originals.append((image.image_id, image.path, decoded.width, decoded.height))
+        chunk.originals.append((image.image_id, image.path, decoded.width, decoded.height, decoded.applied))
     return replace(chunk, pixels=chunk.pixels[: len(chunk.originals)])

@@ -13,11 +13,17 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from imageclef.data.decoding import IMAGE_SUFFIXES
+from imageclef.data.dicom.choice import DicomChoice
+from imageclef.data.dicom.recognition import FIRST_BYTES, file_and_frame, is_dicom, is_headerless
 from imageclef.errors import DataError
+
+if TYPE_CHECKING:  # pydicom comes with an extra, and takes time to load
+    from imageclef.data.dicom.survey import Survey
 
 _ID, _GROUP = "ID", "group"
 
@@ -28,7 +34,7 @@ class ImageFile:
 
     Attributes:
         image_id: as in concept lists.
-        path: POSIX, relative to the folder of the collection.
+        path: POSIX, relative to the folder of the collection; with ``#3``, a DICOM file's third frame.
     """
 
     image_id: str
@@ -51,10 +57,12 @@ class FoundImages:
     Attributes:
         images: one for each id, by id.
         refused: files whose id is taken or cannot be written down, and folders that cannot be read; by path.
+        dicom: what the DICOM files among them hold; None where they were not looked for.
     """
 
     images: list[ImageFile]
     refused: list[Refusal]
+    dicom: Survey | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Groups:
     metadata: pd.DataFrame
 
 
-def find_images(folder: Path) -> FoundImages:
+def find_images(folder: Path, dicom: DicomChoice | None = None) -> FoundImages:
     """List the image files of a folder and its subfolders, by id.
 
     Hidden files and folders are passed over. Links are followed, each folder is entered once. Of two files
@@ -78,16 +86,25 @@ def find_images(folder: Path) -> FoundImages:
 
     Args:
         folder: holds files with the suffixes `IMAGE_SUFFIXES`, in any case.
+        dicom: look for DICOM files too, of any name, told by their content; their ids are SOP Instance UIDs.
 
     Raises:
         DataError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder of images")
-    paths, refused = _walk(folder)
+    paths, refused = _walk(folder, named=dicom is None)
+    pictures = [path for path in paths if _is_image(path)]
+    surveyed = None
+    if dicom is not None:
+        held = [path for path in sorted(paths) if _holds_dicom(folder / path, dicom)]
+        surveyed = _survey(folder, held, dicom)
+        pictures = sorted(set(pictures).difference(held))
+        refused += [Refusal(posixpath.basename(path), path, reason) for path, reason in surveyed.refused]
     taken: dict[str, ImageFile] = {}
-    for path in sorted(paths):
-        image_id = posixpath.splitext(posixpath.basename(path))[0]
+    named = [(path, posixpath.splitext(posixpath.basename(path))[0]) for path in pictures]
+    named += [(image.path, image.image_id) for image in surveyed.images] if surveyed else []
+    for path, image_id in sorted(named):
         if reason := _unwritable(path):
             refused.append(Refusal(_printable(image_id), _printable(path), reason))
         elif image_id in taken:
@@ -97,7 +114,9 @@ def find_images(folder: Path) -> FoundImages:
     if not taken:
         raise DataError(f"{folder}: no image; expected files named {', '.join(sorted(IMAGE_SUFFIXES))}")
     return FoundImages(
-        sorted(taken.values(), key=lambda image: image.image_id), sorted(refused, key=lambda one: one.path)
+        sorted(taken.values(), key=lambda image: image.image_id),
+        sorted(refused, key=lambda one: one.path),
+        surveyed,
     )
 
 
@@ -109,7 +128,7 @@ def fingerprint(folder: Path, images: Sequence[ImageFile]) -> str:
     digest = hashlib.sha256()
     for image in images:
         try:
-            status = (folder / image.path).stat()
+            status = file_and_frame(folder / image.path)[0].stat()
             state = f"{status.st_size}\0{status.st_mtime_ns}"
         except OSError:
             state = "unreadable"
@@ -141,8 +160,8 @@ def read_groups(path: Path) -> Groups:
     return Groups({cells[where_id]: cells[where_group] for cells in table}, metadata)
 
 
-def _walk(folder: Path) -> tuple[list[str], list[Refusal]]:
-    """Relative POSIX paths of image files, and the folders that cannot be read."""
+def _walk(folder: Path, named: bool) -> tuple[list[str], list[Refusal]]:
+    """Relative POSIX paths of files, only those `named` as images or all; and folders that cannot be read."""
     paths: list[str] = []
     closed: list[Refusal] = []
 
@@ -157,8 +176,28 @@ def _walk(folder: Path) -> tuple[list[str], list[Refusal]]:
         names[:] = [name for name in sorted(names) if name[0] != "." and _is_new(Path(here) / name, seen)]
         relative = Path(here).relative_to(folder).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
-        paths += [prefix + name for name in files if name[0] != "." and _is_image(name)]
+        paths += [prefix + name for name in files if name[0] != "." and (_is_image(name) or not named)]
     return paths, closed
+
+
+def _holds_dicom(path: Path, choice: DicomChoice) -> bool:
+    """Whether a file begins as DICOM; one that cannot be opened is left to whoever reads it."""
+    try:
+        if not path.is_file():  # a pipe would wait for ever
+            return False
+        with path.open("rb") as file:
+            first = file.read(FIRST_BYTES)
+    except OSError:
+        return False
+    return is_dicom(first) or (choice.headerless and is_headerless(first))
+
+
+def _survey(folder: Path, paths: Sequence[str], choice: DicomChoice) -> Survey:
+    try:
+        from imageclef.data.dicom.survey import survey
+    except ImportError:
+        raise DataError(f"{folder}: DICOM files are read with `pip install imageclef[dicom]`") from None
+    return survey(folder, paths, choice)
 
 
 def _is_image(name: str) -> bool:

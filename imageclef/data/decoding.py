@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
+from imageclef.data.dicom.recognition import FIRST_BYTES, file_and_frame, is_dicom, is_headerless
 from imageclef.data.eight_bits import in_eight_bits
 from imageclef.errors import ImageRefused
 
@@ -95,36 +96,40 @@ class Decoded:
         pixels: uint8 (size, size, channels), 3 channels for "rgb" and 1 for "grey".
         width: of the original in pixels, after its orientation.
         height: likewise.
+        applied: how stored values became these, in words; of DICOM files only.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
+    applied: str = ""
 
 
-def decode(path: Path, size: int, mode: Mode) -> Decoded:
+def decode(path: Path, size: int, mode: Mode, window: str = "") -> Decoded:
     """Read an image file and stretch it to a square.
 
     Of several frames the first is taken; how other depths and colour models become 8 bits is said in
     `imageclef.data.eight_bits`.
 
     Args:
-        path: the file; its suffix is not looked at.
+        path: the file; its suffix is not looked at. With ``#3`` after it, the third frame of a DICOM file.
         size: side of the square in pixels.
         mode: the channels wanted.
+        window: of grey DICOM pictures in place of the file's own, as `imageclef.data.dicom.windows` reads it.
 
     Raises:
         ImageRefused: the file cannot be read, for whatever reason; nothing else is raised.
     """
     try:
-        return _decode(path, size, mode)
+        return _decode(path, size, mode, window)
     except ImageRefused:
         raise
     except Exception as error:  # Pillow lets through whatever its plugins meet, struct.error to ZeroDivision
         raise ImageRefused(_reason(error)) from None
 
 
-def _decode(path: Path, size: int, mode: Mode) -> Decoded:
+def _decode(path: Path, size: int, mode: Mode, window: str) -> Decoded:
+    path, number = file_and_frame(path)
     status = path.stat()
     if not S_ISREG(status.st_mode):
         raise ImageRefused("not a regular file")
@@ -132,10 +137,25 @@ def _decode(path: Path, size: int, mode: Mode) -> Decoded:
     # Never by its path: Pillow maps files, and one that is cut short meanwhile would kill the process.
     data = path.read_bytes() if status.st_size <= _IN_MEMORY else b""
     with BytesIO(data) if data else path.open("rb") as file:
+        first = file.read(FIRST_BYTES)
+        if is_dicom(first) or is_headerless(first):
+            return _decode_dicom(path, number, size, mode, window)
+        file.seek(0)
         image = Image.open(file, formats=_formats())
         if _is_large(image):
             return _one_large.submit(_decode_opened, image, data, size, mode).result()
         return _decode_opened(image, data, size, mode)
+
+
+def _decode_dicom(path: Path, number: int, size: int, mode: Mode, window: str) -> Decoded:
+    try:  # here, as pydicom comes with an extra, and takes time to load
+        from imageclef.data.dicom.frames import read_frame
+        from imageclef.data.dicom.windows import read_window
+    except ImportError:
+        raise ImageRefused("unsupported: DICOM is read with `pip install imageclef[dicom]`") from None
+    frame = read_frame(path, number, read_window(window) if window else None, headerless=True)
+    height, width = frame.pixels.shape[:2]
+    return Decoded(_square(frame.pixels, size, mode), width, height, frame.applied)
 
 
 def _decode_opened(image: Image.Image, data: bytes, size: int, mode: Mode) -> Decoded:

@@ -2,7 +2,7 @@
 
 images.npy    uint8 (n_images, size, size, channels)
 ids.txt       row i of the array is line i
-images.csv    id, path, width, height: the original of each row
+images.csv    id, path, width, height: the original of each row; applied: how its DICOM values were shown
 refused.csv   id, path, reason: what is not in the array
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # decoding does without torch, its second of start-up and its
     from torch import Tensor
 
 _PIXELS, _IDS, _IMAGES, _REFUSED = "images.npy", "ids.txt", "images.csv", "refused.csv"
-_IMAGES_HEADER = ("id", "path", "width", "height")
+_IMAGES_HEADER = ("id", "path", "width", "height", "applied")
 _REFUSED_HEADER = ("id", "path", "reason")
 _AGAIN = "run `imageclef ingest` again"
 
@@ -57,6 +57,7 @@ def build_store(
     workers: int | None = None,
     progress: Advance | None = None,
     refused: Iterable[Refusal] = (),
+    window: str = "",
 ) -> StoreReport:
     """Decode a collection into a store; a file that cannot be read is listed and passed over.
 
@@ -71,6 +72,7 @@ def build_store(
         workers: threads (the decoders release the interpreter lock); by default one for each core.
         progress: told how many files are done.
         refused: found unusable before, to be listed with the rest.
+        window: of grey DICOM pictures, as in `decode`.
 
     Raises:
         DataError: not a single image can be read.
@@ -79,7 +81,7 @@ def build_store(
     failed = list(refused)
     with (
         (out / _PIXELS).open("wb") as pixels,
-        closing(decode_all(folder, images, size, mode, workers or cores())) as chunks,
+        closing(decode_all(folder, images, size, mode, workers or cores(), window)) as chunks,
     ):
         _write_header(pixels, (0, size, size, CHANNELS[mode]))
         for chunk in chunks:

@@ -37,7 +37,7 @@ def _encoded(workspace: Workspace, learner: Learner, images: Sequence[Path]) -> 
     rows = []
     for image in images:
         try:
-            decoded = decode(image, size, mode)
+            decoded = decode(image, size, mode, workspace.config.ingest.window)
         except ImageRefused as refusal:
             raise DataError(f"{image}: {refusal}; expected an image file") from None
         batch = torch.from_numpy(decoded.pixels).permute(2, 0, 1).expand(3, -1, -1)[None].to(workspace.device)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imageclef.artifacts import Recipe, building, file_digest, up_to_date
 from imageclef.config import CollectionSettings, Config
-from imageclef.data.collection import FoundImages, find_images, fingerprint, read_groups
+from imageclef.data.collection import FoundImages, fingerprint, read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list, write_concept_list
 from imageclef.data.store import ImageStore, build_store
 from imageclef.errors import DataError
 from imageclef.progress import Reporter, Silent
+from imageclef.stages.found import found_images
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.workspace import Workspace
+
+if TYPE_CHECKING:
+    from imageclef.data.dicom.survey import Survey
 
 
 def ingest(config: Config, collection: str | None = None, reporter: Reporter | None = None) -> Report:
@@ -30,9 +35,12 @@ def ingest(config: Config, collection: str | None = None, reporter: Reporter | N
 
 def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Reporter) -> None:
     settings = workspace.config.collection(name)
-    found = find_images(settings.images)
+    found = found_images(workspace.config, settings.images)
     state = fingerprint(settings.images, found.images)
     report.read.append(f"{settings.images}: {count_of(len(found.images), 'image')}")
+    if found.dicom is not None and found.dicom.skipped:
+        kinds = ", ".join(f"{count:,} {reason}" for reason, count in found.dicom.skipped.most_common())
+        report.notes.append(f"{name}: DICOM files without a picture: {kinds}")
     _describe(workspace, name, settings, found, state, report)
     _decode(workspace, name, settings, found, state, report, reporter)
 
@@ -50,6 +58,9 @@ def _decode(
     path, size = workspace.store_path(name), workspace.choice.settings.image_size
     unusable = sorted(refusal.path for refusal in found.refused)
     about = {"size": size, "mode": workspace.mode, "folder": str(settings.images), "unusable": unusable}
+    window = workspace.config.ingest.window
+    if found.dicom is not None and found.dicom.images:
+        about["window"] = window
     recipe = Recipe("ingest", about, {"images": state})
     if up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
@@ -60,7 +71,15 @@ def _decode(
         with building(path, recipe, needs=needs) as folder, bar as advance:
             workers = workspace.config.ingest.workers
             build_store(
-                settings.images, found.images, folder, size, workspace.mode, workers, advance, found.refused
+                settings.images,
+                found.images,
+                folder,
+                size,
+                workspace.mode,
+                workers,
+                advance,
+                found.refused,
+                window,
             )
         report.wrote.append(shown(path))
     store = ImageStore.open(path)
@@ -105,7 +124,17 @@ def _describe(
             _write_lines(folder / "without-concepts.txt", sorted(on_disk - concepts.keys()))
         if groups is not None and settings.groups is not None:
             (folder / "groups.csv").write_bytes(settings.groups.read_bytes())
+        elif found.dicom is not None and found.dicom.images:
+            _write_groups(folder / "groups.csv", found.dicom)
     report.wrote.append(shown(path))
+
+
+def _write_groups(path: Path, survey: Survey) -> None:
+    """A table of groups of what the headers say: hashed patients, and what identifies nobody."""
+    groups = survey.groups()
+    table = survey.metadata()
+    table.insert(0, "group", [groups[image_id] or str(image_id) for image_id in table.index])
+    table.to_csv(path, lineterminator="\n")
 
 
 def _note_partners(name: str, concepts: ConceptLists, on_disk: set[str], report: Report) -> None:

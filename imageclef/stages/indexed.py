@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
-from imageclef.data.collection import find_images, fingerprint
+from imageclef.data.collection import fingerprint
+from imageclef.data.dicom.recognition import file_and_frame
 from imageclef.errors import ArtifactError, MissingArtifact
 from imageclef.retrieval.index import Index
+from imageclef.stages.found import found_images
 from imageclef.workspace import Workspace
 
 _FILES, _SOURCES = "files.csv", "sources.json"
@@ -40,7 +42,7 @@ class IndexedFile:
     def as_now(self) -> IndexedFile:
         """With the size and time that the file has now; unknown where it cannot be looked at."""
         try:
-            status = (Path(self.folder) / self.path).stat()
+            status = file_and_frame(Path(self.folder) / self.path)[0].stat()
         except OSError:
             return replace(self, size=-1, changed=-1)
         return replace(self, size=status.st_size, changed=status.st_mtime_ns)
@@ -55,7 +57,9 @@ def collection_files(workspace: Workspace, name: str, ids: Iterable[str]) -> lis
     known = set(store.ids)
     files = [IndexedFile(i, str(folder.resolve()), store.path_of(i) if i in known else "") for i in ids]
     ingested = workspace.artifact("store", name).manifest["inputs"]["images"]
-    unchanged = folder.is_dir() and fingerprint(folder, find_images(folder).images) == ingested
+    unchanged = (
+        folder.is_dir() and fingerprint(folder, found_images(workspace.config, folder).images) == ingested
+    )
     return [file.as_now() for file in files] if unchanged else files
 
 

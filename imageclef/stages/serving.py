@@ -64,7 +64,9 @@ def serve(
         app = application(config, host, token, concept_names, reporter)
         port = listening.getsockname()[1]
         reporter.say(f"serving   http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C stops it)")
-        settings = uvicorn.Config(app, log_level="warning", server_header=False, access_log=False)
+        settings = uvicorn.Config(
+            app, log_level="warning", server_header=False, access_log=False, timeout_graceful_shutdown=5
+        )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(settings).run(sockets=[listening])
     report.read.append(shown(Workspace(config).index_path))

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from imageclef.config import Config
 from imageclef.data.bulk_decoding import cores, decode_all
-from imageclef.data.collection import ImageFile, find_images
+from imageclef.data.collection import ImageFile
 from imageclef.errors import ConfigError
 from imageclef.features.extract import features_of
 from imageclef.learners.base import Learner
 from imageclef.progress import Advance, Reporter, Silent
 from imageclef.retrieval.index import Index
+from imageclef.stages.found import found_images
 from imageclef.stages.indexed import IndexedFile, files_of, keep_files, open_index
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.workspace import TRAIN, Workspace
@@ -68,7 +69,7 @@ def sync(config: Config, folder: Path | None = None, reporter: Reporter | None =
     root = folder or config.collection(TRAIN).images
     index = open_index(workspace)
     index.require(workspace.made_with)
-    found = find_images(root)
+    found = found_images(config, root)
     changes = _changes(index, str(root.resolve()), found.images)
     report.read.append(f"{root}: {count_of(len(found.images), 'image')}")
     if changes.unchanged:
@@ -146,7 +147,7 @@ def _features(
     ids: list[str] = []
     blocks, reasons = [], {}
     workers = config.ingest.workers or cores()
-    with closing(decode_all(root, images, size, workspace.mode, workers)) as chunks:
+    with closing(decode_all(root, images, size, workspace.mode, workers, config.ingest.window)) as chunks:
         for chunk in chunks:
             reasons.update({one.image_id: one.reason for one in chunk.refused})
             if chunk.originals:

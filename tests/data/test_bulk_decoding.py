@@ -16,7 +16,7 @@ from imageclef.errors import ImageRefused
 IMAGES = [ImageFile(str(i), f"x/{i}") for i in range(200)]
 
 
-def numbered(path: Path, size: int, mode: Mode) -> Decoded:
+def numbered(path: Path, size: int, mode: Mode, window: str) -> Decoded:
     """Instead of decoding: pixels that say which file they are, and every seventh refused."""
     number = int(path.name)
     if number % 7 == 0:
@@ -33,7 +33,7 @@ def test_files_come_in_order_with_their_pixels(
     chunks = list(decode_all(Path("folder"), IMAGES, size, "rgb", workers))
     read = [number for number in range(200) if number % 7]
     originals = [original for chunk in chunks for original in chunk.originals]
-    assert originals == [(str(number), f"x/{number}", number, number + 1) for number in read]
+    assert originals == [(str(number), f"x/{number}", number, number + 1, "") for number in read]
     pixels = np.concatenate([chunk.pixels for chunk in chunks])
     assert pixels.shape == (len(read), size, size, 3)
     assert pixels[:, 0, 0, 0].tolist() == read
@@ -46,7 +46,7 @@ def test_decoding_runs_only_a_bounded_way_ahead(monkeypatch: pytest.MonkeyPatch)
     started: list[Path] = []
     first = threading.Event()
 
-    def slow_first(path: Path, size: int, mode: Mode) -> Decoded:
+    def slow_first(path: Path, size: int, mode: Mode, window: str) -> Decoded:
         started.append(path)
         if path.name == "0" and not first.wait(10):
             raise ImageRefused("the first was never let go")
@@ -58,7 +58,7 @@ def test_decoding_runs_only_a_bounded_way_ahead(monkeypatch: pytest.MonkeyPatch)
     chunks = decode_all(Path(), images, 64, "rgb", 2)
     chunk = next(chunks)
     ahead = len(started)
-    assert chunk.originals[0] == ("0", "0", 1, 1)
+    assert chunk.originals[0] == ("0", "0", 1, 1, "")
     assert ahead <= 2 * 4 * 32
     assert sum(len(chunk.originals) for chunk in chunks) == 5000 - len(chunk.originals)
 

@@ -79,7 +79,8 @@ def test_the_tables_can_be_read_by_others(collection: Path, tmp_path: Path) -> N
     Image.new("L", (30, 20)).save(collection / "x" / "image01.png")
     build(collection, tmp_path / "store")
     lines = (tmp_path / "store" / "images.csv").read_text().splitlines()
-    assert lines[:3] == ["id,path,width,height", "image00,image00.png,8,8", "image01,x/image01.png,30,20"]
+    assert lines[0] == "id,path,width,height,applied"
+    assert lines[1:3] == ["image00,image00.png,8,8,", "image01,x/image01.png,30,20,"]
     lines = (tmp_path / "store" / "refused.csv").read_text().splitlines()
     assert lines[:2] == ["id,path,reason", "aaa,aaa.jpg,not an image of a known format"]
     assert np.load(tmp_path / "store" / "images.npy").shape == (70, SIZE, SIZE, 3)
