@@ -7,7 +7,7 @@ FLAGS := $(if $(CONFIG),--config $(CONFIG))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-gpu lint bench lock clean \
-        ingest train extract classify index knn uapt-2018
+        ingest train extract classify index knn uapt-2018 serve bench-service
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,12 @@ lint: setup  ## Check style and types
 
 ingest train extract classify index knn: setup  ## Run a stage on imageclef.toml, or on CONFIG=FILE
 	$(RUN) $@ $(FLAGS)
+
+serve: setup  ## Serve the similarity page of imageclef.toml, or of CONFIG=FILE, at http://127.0.0.1:8000
+	$(RUN) serve $(FLAGS)
+
+bench-service: setup  ## Measure the service that is running; IMAGES=FOLDER of images to upload
+	$(BIN)/python pipelines/bench_service.py $(IMAGES)
 
 uapt-2018: setup  ## Make the nine runs of 2018; IMAGES=FOLDER holds train, valid and their lists
 	$(BIN)/python pipelines/uapt_2018.py $(IMAGES) --preset $(or $(PRESET),small)

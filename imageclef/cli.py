@@ -339,6 +339,42 @@ def similar(
 
 
 @app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65535)] = 8000,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="Demanded of every request; others' addresses need one. Better from the environment.",
+            envvar="IMAGECLEF_TOKEN",
+            metavar="TOKEN",
+        ),
+    ] = None,
+    concept_names: Annotated[
+        Path | None, typer.Option(help="The task's table of names, or MRCONSO.RRF.", metavar="FILE")
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Serve the similarity page and its REST interface until stopped."""
+    _stage(
+        "serve",
+        config,
+        set_,
+        device,
+        as_json,
+        quiet,
+        host=host,
+        port=port,
+        token=token,
+        concept_names=concept_names,
+    )
+
+
+@app.command()
 def validate(
     run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
     ids: Annotated[Path, typer.Option(help="A concept list, or a file of ids.", metavar="LIST")],

@@ -92,6 +92,7 @@ def test_nothing_is_unpickled_and_no_shell_is_used(path: Path) -> None:
 
 COVERED_BY = {
     "stages": "test_path.py",
+    "service": "test_routes.py",
     "workspace": "test_path.py",
     "progress": "test_path.py",
     "learners": "test_contract.py",

@@ -20,6 +20,7 @@ from imageclef.data.concept_list import read_concept_list
 from imageclef.errors import ConfigError, DataError, MissingArtifact
 from imageclef.retrieval.index import Index
 from imageclef.workspace import Workspace
+from tests.data.dicom.made_up import write
 from tests.walking import Reports, with_tables
 
 
@@ -280,3 +281,45 @@ def test_what_needs_an_index_names_the_command(config: Config, walked: Reports, 
     ):
         with pytest.raises(MissingArtifact, match=r"is not there; `imageclef index` makes it"):
             call()
+
+
+def test_a_folder_of_dicom_files_is_ingested_grouped_and_searched(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in range(12):
+        pixels = random.integers(0, 4000, (40, 40)).astype(np.uint16)
+        modality = "CT" if number % 2 else "MR"
+        write(
+            tmp_path / "images" / f"IM{number}",
+            pixels,
+            SOPInstanceUID=f"1.2.{number}",
+            PatientID=f"secret-{number // 3}",
+            PatientName="Nobody^Known",
+            Modality=modality,
+        )
+    tables: dict[str, object] = {
+        "workspace": tmp_path / "artifacts",
+        "collections": {"train": {"images": tmp_path / "images"}},
+        "learner": {"name": "pixels", "image_size": 16},
+        "ingest": {"salt": tmp_path / "salt", "window": "2000/4000"},
+    }
+    config = Config.model_validate(tables)
+    for stage in (stages.ingest, stages.train, stages.extract, stages.index):
+        stage(config)
+    assert (tmp_path / "salt").stat().st_mode & 0o777 == 0o600
+    collection = Workspace(config).collection("train")
+    assert len(set(collection.groups.values())) == 4
+    assert stages.ingest(config).skipped
+    table = Workspace(config).store_path("train") / "images.csv"
+    assert "2000" in next(csv.DictReader(table.open()))["applied"]
+    report = stages.similar(config, [tmp_path / "images" / "IM0"], k=9, where=["modality=CT"])
+    assert {found["id"] for found in report.figures["neighbors"]} == {f"1.2.{n}" for n in range(1, 12, 2)}
+    written = b"".join(path.read_bytes() for path in (tmp_path / "artifacts").rglob("*") if path.is_file())
+    assert b"secret" not in written
+    assert b"Nobody" not in written
+    write(
+        tmp_path / "images" / "NEW",
+        random.integers(0, 4000, (40, 40)).astype(np.uint16),
+        SOPInstanceUID="1.9",
+    )
+    assert stages.sync(config).figures["added"] == 1

@@ -91,7 +91,7 @@ class Gate:
                 400, "this service is for this machine alone; expected the host 127.0.0.1 or localhost"
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.partition("://")[2].lower() != host.lower():
             raise Refused(403, "requests of other sites are not answered")
         if headers.get("sec-fetch-site", "") == "cross-site" and path != "/":
             raise Refused(403, "requests of other sites are not answered")

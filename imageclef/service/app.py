@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
+from imageclef.data.bulk_decoding import cores
 from imageclef.errors import DataError
 from imageclef.service.access import COOKIE, Gate
 from imageclef.service.answers import Health, Refusal, Token
@@ -41,7 +41,7 @@ def create_app(archive: Archive, gate: Gate, bounds: Bounds | None = None) -> Fa
         bounds: how much is taken on.
     """
     bounds = bounds or Bounds()
-    searching = Pool("search", len(os.sched_getaffinity(0)), bounds.searches)
+    searching = Pool("search", cores(), bounds.searches)
     drawing = Pool("pictures", 2, bounds.pictures)
     metrics = Metrics(
         (

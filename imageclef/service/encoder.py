@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile
 from typing import BinaryIO
 
 import numpy as np
@@ -40,11 +40,10 @@ class Encoder:
         Raises:
             DataError: it cannot be read; the message is a sentence for the visitor.
         """
-        with TemporaryDirectory(prefix="imageclef-") as folder:
-            path = Path(folder) / "upload"
-            with path.open("wb") as file:
-                shutil.copyfileobj(upload, file)
-            pixels = self._decoded(path)
+        with NamedTemporaryFile(prefix="imageclef-") as file:
+            shutil.copyfileobj(upload, file)
+            file.flush()
+            pixels = self._decoded(Path(file.name))
         batch = torch.from_numpy(pixels).permute(2, 0, 1).expand(3, -1, -1)[None].to(self._device)
         features = features_of(self._learner, batch, self._output, self._precision).cpu().numpy()
         if not np.isfinite(features).all():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imageclef.stages.neighbours import knn
     from imageclef.stages.reporting import report_runs
     from imageclef.stages.score import evaluate, merge, validate
+    from imageclef.stages.serving import serve
     from imageclef.stages.similarity import similar
     from imageclef.stages.syncing import sync
     from imageclef.stages.walk import demo
@@ -50,6 +51,7 @@ __all__ = [
     "knn",
     "merge",
     "report_runs",
+    "serve",
     "similar",
     "sync",
     "train",
@@ -71,6 +73,7 @@ _MODULE_OF = {
     "duplicates": "duplicate_pairs",
     "knn": "neighbours",
     "similar": "similarity",
+    "serve": "serving",
     "validate": "score",
     "evaluate": "score",
     "merge": "score",

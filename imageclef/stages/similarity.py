@@ -127,13 +127,14 @@ class _Known:
         concepts: dict[str, tuple[str, ...]] = {}
         tables = []
         # The training collection last: where an id is in two, its line counts.
-        for name, settings in sorted(workspace.config.collections.items(), key=lambda item: item[0] == TRAIN):
+        for name in sorted(workspace.config.collections, key=lambda name: name == TRAIN):
             try:
                 concepts |= workspace.collection(name).concepts or {}
             except MissingArtifact:
                 continue
-            if settings.groups is not None:
-                tables.append(read_groups(settings.groups).metadata)
+            grouped = workspace.collection_path(name) / "groups.csv"
+            if grouped.exists():
+                tables.append(read_groups(grouped).metadata)
         joined = pd.concat(tables) if tables else None
         return cls(concepts, None if joined is None else joined[~joined.index.duplicated(keep="last")])
 

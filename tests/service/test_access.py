@@ -56,6 +56,7 @@ def test_on_loopback_its_own_names_are_answered(client: httpx.Client, host: str)
     [
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://127.0.0.1:1"},
         {"Sec-Fetch-Site": "cross-site"},
     ],

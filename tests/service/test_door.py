@@ -74,7 +74,7 @@ class Slow:
 def test_a_slow_request_does_not_stop_the_others(
     tight: Tight, archive: Archive, walked: Walked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("imageclef.service.app.cores", lambda: 2)
     slow, answers = Slow(monkeypatch), []
     with tight(Bounds()) as client:
         image = walked.queries[0].read_bytes()
@@ -97,7 +97,7 @@ def test_a_slow_request_does_not_stop_the_others(
 def test_a_full_queue_says_when_to_come_again(
     tight: Tight, archive: Archive, walked: Walked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    monkeypatch.setattr("imageclef.service.app.cores", lambda: 1)
     slow, answers = Slow(monkeypatch), []
     with tight(Bounds(searches=1)) as client:
         image = walked.queries[0].read_bytes()

@@ -64,3 +64,13 @@ def test_a_file_that_can_no_longer_be_read_is_a_sentence(tmp_path: Path, damage:
     for serve in (gallery.original, lambda image_id: gallery.thumbnail(image_id, 64)):
         with pytest.raises(DataError, match="the file of image 'a' cannot be read any more"):
             serve("a")
+
+
+def test_a_file_that_grew_since_it_was_ingested_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("L", (60, 40)).save(path)
+    monkeypatch.setattr("imageclef.service.gallery.MAX_PIXELS", 2399)
+    with pytest.raises(DataError, match="cannot be read any more"):
+        Gallery({"a": path}).original("a")

@@ -16,6 +16,7 @@ from PIL import Image
 
 from imageclef import stages
 from imageclef.data.concept_list import read_concept_list
+from imageclef.errors import ImageRefused
 from imageclef.service.access import Gate
 from imageclef.service.app import create_app
 from imageclef.service.archive import Archive
@@ -156,6 +157,17 @@ def test_a_bad_upload_is_a_sentence_without_a_path(
     assert str(walked.folder) not in said
 
 
+def test_a_reader_that_names_its_file_is_not_repeated(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talkative(path: Path, *_: object) -> None:
+        raise ImageRefused(f"bad block in {path}")
+
+    monkeypatch.setattr("imageclef.service.encoder.decode", talkative)
+    said = sentence(post(client, "/similar", b"x"))
+    assert said == "the file cannot be read: bad block in the file; expected an image"
+
+
 def test_no_upload_stays_on_the_disk(
     client: httpx.Client, walked: Walked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +191,8 @@ def test_detected_concepts_are_those_of_the_run(client: httpx.Client, walked: Wa
         answer = post(client, "/concepts", query).json()
         detected = {one["concept"] for one in answer["concepts"] if one["detected"]}
         assert detected == {concept for concept in run[query.stem] if concept}
+        order = [(not one["detected"], -one["score"]) for one in answer["concepts"]]
+        assert order == sorted(order), "those detected first, then by falling score"
         for one in answer["concepts"]:
             assert one["detected"] is (one["score"] >= one["threshold"])
 
