@@ -26,6 +26,7 @@ def driven(tmp_path: Path, *arguments: str) -> dict[str, dict[str, int]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_write_or_rename_leaves_the_old_index_or_the_new(tmp_path: Path) -> None:
     outcomes = driven(tmp_path, "points")
     assert sorted(outcomes) == ["add", "attach", "built over", "first", "ivf", "remove", "replace", "rewrite"]

@@ -121,6 +121,7 @@ def frames_by_pydicom(path: Path) -> tuple[Dataset, list[np.ndarray]]:
     return dataset, list(array) if count > 1 else [array]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(path.parts[-2:]))
 def test_is_read_as_by_pydicom_or_refused_by_name(path: Path) -> None:
     headerless = path.name == "OT-PAL-8-face.dcm" or "NoMeta" in path.name
