@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # decoding does without torch, its second of start-up and its
     from torch import Tensor
 
 _PIXELS, _IDS, _IMAGES, _REFUSED = "images.npy", "ids.txt", "images.csv", "refused.csv"
+FORMAT = 2
+"""Of the files below; a store of another is made again."""
+
 _IMAGES_HEADER = ("id", "path", "width", "height", "applied")
 _REFUSED_HEADER = ("id", "path", "reason")
 _AGAIN = "run `imageclef ingest` again"

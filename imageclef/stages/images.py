@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imageclef.artifacts import Recipe, building, file_digest, up_to_date
 from imageclef.config import CollectionSettings, Config
 from imageclef.data.collection import FoundImages, fingerprint, read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list, write_concept_list
-from imageclef.data.store import ImageStore, build_store
+from imageclef.data.store import FORMAT, ImageStore, build_store
 from imageclef.errors import DataError
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.found import found_images
@@ -57,7 +57,13 @@ def _decode(
     """Publish the store at the learner's size; say what was refused."""
     path, size = workspace.store_path(name), workspace.choice.settings.image_size
     unusable = sorted(refusal.path for refusal in found.refused)
-    about = {"size": size, "mode": workspace.mode, "folder": str(settings.images), "unusable": unusable}
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "size": size,
+        "mode": workspace.mode,
+        "folder": str(settings.images),
+        "unusable": unusable,
+    }
     window = workspace.config.ingest.window
     if found.dicom is not None and found.dicom.images:
         about["window"] = window
