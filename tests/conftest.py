@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
+
+# Tiny networks would spend their time on waking threads, here and in the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 
@@ -19,17 +22,6 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the folder ../shared beside the checkout (real images, golden cases)")
     return SHARED
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks would spend their time on waking threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

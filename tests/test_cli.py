@@ -7,8 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,7 +16,12 @@ from typer.testing import CliRunner
 
 from imageclef.cli import app
 
-COMMANDS = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+GROUP: Any = typer.main.get_command(app)
+COMMANDS = [
+    f"{name} {part}" if part else name
+    for name, command in GROUP.commands.items()
+    for part in getattr(command, "commands", [""])
+]
 STAGES = ["ingest", "train", "extract", "classify", "index", "knn"]
 
 
@@ -35,7 +40,7 @@ def test_help_loads_neither_torch_nor_faiss_nor_pandas() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_that_says_what_it_does(command: str) -> None:
-    shown = CliRunner().invoke(app, [command, "--help"])
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
     assert shown.exit_code == 0
     assert re.split("Arguments:|Options:", shown.output)[0].strip().endswith(".")
     assert "--json" in shown.output
@@ -44,7 +49,9 @@ def test_every_command_has_help_that_says_what_it_does(command: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented(command: str) -> None:
     text = (Path(__file__).parents[1] / "docs" / "command-line.md").read_text()
-    assert f"## imageclef {command}" in text
+    group, _, part = command.partition(" ")
+    assert f"## imageclef {group}" in text
+    assert f"`imageclef {command}" in text or not part
 
 
 def test_scoring_needs_no_torch() -> None:
@@ -60,6 +67,20 @@ def test_a_wrong_setting_is_one_line_and_exit_code_1(stage: str, tmp_path: Path)
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "unknown setting 'classify.topp'" in done.stderr
+
+
+def test_the_index_is_built_where_no_other_command_is_named(tmp_path: Path) -> None:
+    for arguments in (["index"], ["index", "build"]):
+        assert "`imageclef extract` makes it" in run(*arguments, cwd=tmp_path).stderr
+    misplaced = run("index", "--config", "other.toml", "info", cwd=tmp_path)
+    assert misplaced.returncode == 2
+    assert "unexpected extra argument" in misplaced.stderr
+
+
+def test_learners_are_trained_on_one_collection(tmp_path: Path) -> None:
+    done = run("train", "--collection", "valid", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "learners are trained on collection train" in done.stderr
 
 
 def test_wrong_usage_is_exit_code_2(tmp_path: Path) -> None:
@@ -95,9 +116,10 @@ def test_a_signal_stops_with_one_line(tmp_path: Path, number: signal.Signals, co
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "imageclef", "ingest", "--config", str(fifo)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.5)  # it now waits for somebody to write the file
+    written = os.open(fifo, os.O_WRONLY)  # waits until it is opened for reading, which then waits in turn
     process.send_signal(number)
     _, errors = process.communicate(timeout=10)
+    os.close(written)
     assert process.returncode == code
     assert errors.count("\n") == 1
     assert "the same command goes on from here" in errors

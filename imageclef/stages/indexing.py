@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imageclef.config import Config
+from imageclef.config import Config, IndexSettings, parse_settings
 from imageclef.data.concept_list import read_ids
 from imageclef.errors import ArtifactError, DataError, MissingArtifact
 from imageclef.progress import Reporter, Silent
@@ -25,17 +25,25 @@ from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import TRAIN, Workspace
 
 
-def index(config: Config, reporter: Reporter | None = None) -> Report:
+def index(
+    config: Config, kind: str | None = None, recall: float | None = None, reporter: Reporter | None = None
+) -> Report:
     """Build the index of the training collection; what was added to one that is up to date stays.
+
+    Args:
+        config: the configuration.
+        kind: in place of the configuration's.
+        recall: likewise, which part of the nearest an approximate kind is to find.
+        reporter: told about the progress.
 
     Raises:
         MissingArtifact: its features have not been extracted.
         ConfigError: the kind cannot be built over so few images.
     """
-    workspace, report = Workspace(config), Report("index")
+    workspace, report = Workspace(_asked(config, kind, recall)), Report("index")
     features = workspace.features(TRAIN, unit=True)
     report.read.append(f"{workspace.features_label} of {TRAIN}: {count_of(len(features), 'row')}")
-    path, digest, settings = workspace.index_path, workspace.features_digest(TRAIN), config.index
+    path, digest, settings = workspace.index_path, workspace.features_digest(TRAIN), workspace.config.index
     if _is_of(path, digest, settings.recall):
         report.skipped.append(f"{shown(path)}: up to date")
         return _described(report, path)
@@ -62,7 +70,7 @@ def index(config: Config, reporter: Reporter | None = None) -> Report:
     return _described(report, path)
 
 
-def index_add(config: Config, collection: str, reporter: Reporter | None = None) -> Report:
+def index_add(config: Config, collection: str) -> Report:
     """Add the images of another collection to the index; those that are in it are left alone.
 
     Raises:
@@ -92,16 +100,13 @@ def index_add(config: Config, collection: str, reporter: Reporter | None = None)
     return _described(report, workspace.index_path)
 
 
-def index_remove(
-    config: Config, images: Sequence[str] = (), ids: Path | None = None, reporter: Reporter | None = None
-) -> Report:
+def index_remove(config: Config, images: Sequence[str] = (), ids: Path | None = None) -> Report:
     """Remove images from the index.
 
     Args:
         config: the configuration.
         images: their ids.
         ids: a file with more of them.
-        reporter: unused; removing takes no time.
 
     Raises:
         MissingArtifact: there is no index.
@@ -121,7 +126,7 @@ def index_remove(
     return _described(report, workspace.index_path)
 
 
-def index_info(config: Config, reporter: Reporter | None = None) -> Report:
+def index_info(config: Config) -> Report:
     """Say what the index is.
 
     Raises:
@@ -132,7 +137,7 @@ def index_info(config: Config, reporter: Reporter | None = None) -> Report:
     return _described(Report("index info", read=[shown(workspace.index_path)]), workspace.index_path)
 
 
-def index_check(config: Config, reporter: Reporter | None = None) -> Report:
+def index_check(config: Config) -> Report:
     """Read every byte of the index and hold it against its manifest; `ok` is False if anything is wrong.
 
     Raises:
@@ -147,6 +152,13 @@ def index_check(config: Config, reporter: Reporter | None = None) -> Report:
     report.ok = not report.notes
     report.figures = {"damaged": len(report.notes)}
     return report.done()
+
+
+def _asked(config: Config, kind: str | None, recall: float | None) -> Config:
+    """The configuration with what was asked for in its place, checked as the file is."""
+    given = {key: value for key, value in (("kind", kind), ("recall", recall)) if value is not None}
+    settings = parse_settings(IndexSettings, {**config.index.model_dump(), **given}, "index")
+    return config.model_copy(update={"index": settings})
 
 
 def _is_of(path: Path, digest: str, recall: float) -> bool:

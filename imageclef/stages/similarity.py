@@ -22,7 +22,6 @@ from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, DataError, ImageRefused, MissingArtifact
 from imageclef.features.regions import agreement, mean_located
-from imageclef.progress import Reporter
 from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.index import Index
 from imageclef.retrieval.questions import Answer, Join, Question, ask
@@ -50,7 +49,6 @@ def similar(
     leave_out_same: bool = False,
     out: Path | None = None,
     why: bool = False,
-    reporter: Reporter | None = None,
 ) -> Report:
     """Search the index for the neighbours of images.
 
@@ -72,7 +70,6 @@ def similar(
         out: a CSV file to write.
         why: whether each answer says which of its regions, and of the first query's, agree: heat maps in
             `figures`, and on the sheet.
-        reporter: unused; nothing here takes long.
 
     Raises:
         DataError: an image cannot be read, or a filter names what there is not.

@@ -68,7 +68,7 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     walk("train     store -> learner (labels are not used)", lambda: train(config, reporter))
     walk("extract   learner -> features", lambda: extract(config, reporter=reporter))
     linear = walk("classify  features -> run", lambda: classify(config, reporter=reporter))
-    walk("index     features -> index", lambda: index(config, reporter))
+    walk("index     features -> index", lambda: index(config, reporter=reporter))
     nearest = walk("knn       index -> run", lambda: knn(config, reporter=reporter))
     walk(f"similar   {query} -> {sheet}", lambda: similar(config, [query], k=10, sheet=sheet))
     report.read.append(str(config_path))

@@ -1,0 +1,50 @@
+"""The command line: one thin command for each stage, with the arguments of its function.
+
+`calling.py` gives every command the options they share and runs its stage; the commands stand in `path.py`
+(from images to runs), `archive.py` (the index and its questions) and `runs.py` (what is done with run files).
+Heavy imports wait for the stage, so that ``imageclef --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import NoReturn
+
+import typer
+
+from imageclef.cli import archive, path, runs
+from imageclef.cli.calling import new_group
+from imageclef.errors import ImageclefError
+
+app = new_group(
+    help="Concept detection and similarity search in medical images.",
+    epilog="The path: ingest, train, extract, classify (or index and knn), evaluate. First: imageclef demo.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (path, archive, runs):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Run a command: an error that imageclef raises is one line and exit code 1."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        app()
+    except ImageclefError as error:
+        _fail(str(error))
+    except (OSError, MemoryError) as error:
+        _fail(f"{type(error).__name__}: {error}")
+
+
+def _stop(signum: int, frame: object) -> NoReturn:
+    typer.echo("imageclef: stopped; the same command goes on from here", err=True)
+    sys.exit(128 + signum)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"imageclef: {' '.join(message.split())}", err=True)
+    sys.exit(1)

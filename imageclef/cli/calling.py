@@ -1,0 +1,144 @@
+"""What every command has in common: its shared options, the call of its stage, the printing of the report.
+
+A command is declared as a function that is named as its stage is, has the same arguments, and a docstring.
+`stage_command` adds the shared options and calls the stage; an option that was not given is not passed, so
+that the stage's own default holds. A body is only needed where a command takes what its stage does not know:
+it returns the arguments to pass on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from imageclef.stages.report import Report
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file. [default: imageclef.toml]", metavar="FILE")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="Override a setting; repeatable.", metavar="SECTION.KEY=VALUE"),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", help="Feature sets of the configuration.", metavar="NAME")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+_CONFIGURED = {"config": ConfigOption, "overrides": SetOption, "device": DeviceOption}
+_PROFILED = {**_CONFIGURED, "profile": ProfileOption}
+_PRINTED = {"as_json": JsonOption, "quiet": QuietOption}
+
+Command = Callable[..., dict[str, Any] | None]
+
+
+class BuildByDefault(TyperGroup):
+    """A group whose command `build` may be left out: ``imageclef index`` is ``imageclef index build``."""
+
+    def parse_args(self, context: Any, args: list[str]) -> list[str]:
+        """Put `build` first where no command stands first; options that it does not know are an error."""
+        named = args and (args[0] in self.commands or args[0] in context.help_option_names)
+        return super().parse_args(context, args if named else ["build", *args])
+
+
+def new_group(**settings: Any) -> typer.Typer:
+    """A group of commands, with ``-h`` and plain text."""
+    return typer.Typer(
+        rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}, **settings
+    )
+
+
+def stage_command(
+    group: typer.Typer, name: str | None = None, *, configured: bool = True, profiles: bool = False
+) -> Callable[[Command], Command]:
+    """Make a command of a function that is named as its stage is.
+
+    Args:
+        group: it is added to.
+        name: of the command, where it is not that of the stage.
+        configured: whether the stage works by the configuration.
+        profiles: whether it may work on the feature sets of a profile.
+    """
+    shared = (_PROFILED if profiles else _CONFIGURED) if configured else {}
+
+    def add(declared: Command) -> Command:
+        def command(**given: Any) -> None:
+            options = {key: given.pop(key) for key in (*shared, *_PRINTED)}
+            changed = declared(**given)
+            asked = given if changed is None else changed
+            arguments = {key: value for key, value in asked.items() if value is not None}
+            call(declared.__name__, arguments, configured=configured, **options)
+
+        hints = get_type_hints(declared, include_extras=True)
+        own = list(inspect.signature(declared).parameters.values())
+        parameters = [parameter.replace(annotation=hints[parameter.name]) for parameter in own]
+        parameters += [
+            inspect.Parameter(
+                key,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if key in _PRINTED else None,
+                annotation=annotation,
+            )
+            for key, annotation in {**shared, **_PRINTED}.items()
+        ]
+        command.__doc__ = declared.__doc__
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        group.command(name or declared.__name__.replace("_", "-"))(command)
+        return declared
+
+    return add
+
+
+def call(
+    stage: str,
+    arguments: dict[str, Any],
+    *,
+    configured: bool,
+    as_json: bool,
+    quiet: bool,
+    config: Path | None = None,
+    overrides: list[str] | None = None,
+    device: str | None = None,
+    profile: str | None = None,
+) -> None:
+    """Call the function of `imageclef.stages`, and print its report."""
+    from imageclef import stages
+    from imageclef.terminal import reporter
+
+    function: Callable[..., Report] = getattr(stages, stage)
+    if configured:
+        from imageclef.config import load_config, with_profile
+
+        asked = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
+        arguments = {"config": with_profile(asked, profile), **arguments}
+    if "reporter" in inspect.signature(function).parameters:
+        arguments = {**arguments, "reporter": reporter(silent=quiet or as_json)}
+    report = function(**arguments)
+    if as_json:
+        typer.echo(json.dumps(_flat(report)))
+    elif not quiet:
+        from imageclef.terminal import print_report
+
+        print_report(report)
+    if not report.ok:
+        sys.exit(1)
+
+
+def _flat(report: Report) -> dict[str, Any]:
+    """The report with its figures at the top, as scripts want them."""
+    facts = report.as_json()
+    figures: dict[str, Any] = facts.pop("figures")
+    return {**figures, **facts}
