@@ -3,8 +3,9 @@
 A stage writes into a hidden sibling, ``.NAME.partial``; ``manifest.json`` is written last, then the
 folder is renamed. A folder without a manifest does not exist. The manifest names what the artifact was
 made from (its `Recipe`), so that a stage whose recipe has not changed is skipped, and a stage that was
-killed finds the partial folder of the same recipe and goes on. One process at a time builds an artifact: the
-lock is the system's, and goes with the process that holds it.
+killed finds the partial folder of the same recipe and goes on. A partial folder that has its manifest is
+done: whoever comes next puts it in its place. One process at a time builds an artifact. Files whose name
+begins with a dot are half-written, and never part of it.
 """
 
 from __future__ import annotations
@@ -13,23 +14,27 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from imageclef.disk import require_room, size_of, to_disk, writing_into
 from imageclef.errors import ArtifactError, MissingArtifact
+from imageclef.holding import held
 
 MANIFEST = "manifest.json"
 _RECIPE = "recipe.json"
 _FORMAT = 1
+_ENTRIES = {"stage": str, "recipe": str, "settings": dict, "inputs": dict, "files": dict}
+"""What others ask a manifest for, beside the figures that a stage looks up in its own."""
+
+_MOMENT = 1.0
+"""Seconds for which another process may hold an artifact just to put it in its place."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +84,48 @@ def open_artifact(path: Path, made_by: str) -> Artifact:
         MissingArtifact: the folder or its manifest is not there.
         ArtifactError: the manifest cannot be read, or is of another format, or a file is missing.
     """
+    _finish(path)
+    manifest = _read_manifest(path, made_by)
+    for name, facts in manifest["files"].items():
+        try:
+            size = (path / name).stat().st_size
+        except OSError as error:
+            what = "missing" if isinstance(error, FileNotFoundError) else error.strerror
+            raise ArtifactError(f"{path / name}: {what}; run `{made_by}` again") from None
+        if size != facts["bytes"]:
+            raise ArtifactError(
+                f"{path / name}: not the {facts['bytes']} bytes of its manifest; run `{made_by}` again"
+            )
+    return Artifact(path, manifest)
+
+
+def _read_manifest(path: Path, made_by: str) -> dict[str, Any]:
+    """What a manifest says, once it is known to say all that is asked of it."""
     manifest_path = path / MANIFEST
-    _finish_swap(path)
     try:
         manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
         if manifest["format"] != _FORMAT:
             raise ArtifactError(
                 f"{manifest_path}: format {manifest['format']}, expected {_FORMAT}; run `{made_by}` again"
             )
-        for name, facts in manifest["files"].items():
-            if (path / name).stat().st_size != facts["bytes"]:
-                raise ArtifactError(
-                    f"{path / name}: not the {facts['bytes']} bytes of its manifest; run `{made_by}` again"
-                )
-    except FileNotFoundError as error:
-        if Path(error.filename) == manifest_path:
-            raise MissingArtifact(f"{path} is not there; `{made_by}` makes it") from None
-        raise ArtifactError(f"{error.filename}: missing; run `{made_by}` again") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ArtifactError(f"{manifest_path}: not a manifest; run `{made_by}` again") from None
-    return Artifact(path, manifest)
+        whole = all(isinstance(manifest.get(key), kind) for key, kind in _ENTRIES.items())
+        whole = whole and all(map(_is_file_entry, manifest["files"].items()))
+    except FileNotFoundError:
+        raise MissingArtifact(f"{path} is not there; `{made_by}` makes it") from None
+    except OSError as error:
+        raise ArtifactError(f"{manifest_path}: {error.strerror}; run `{made_by}` again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise ArtifactError(f"{manifest_path}: not a manifest; run `{made_by}` again")
+    return dict(manifest)
+
+
+def _is_file_entry(entry: tuple[str, Any]) -> bool:
+    """Whether a file of a manifest lies within its folder, and has a size and a digest."""
+    (name, facts), parts = entry, PurePosixPath(entry[0]).parts
+    inside = name.isprintable() and parts and parts[0] != "/" and ".." not in parts
+    return bool(inside) and isinstance(facts["bytes"], int) and isinstance(facts["sha256"], str)
 
 
 def verify(path: Path) -> list[str]:
@@ -130,7 +157,9 @@ def up_to_date(path: Path, recipe: Recipe) -> Artifact | None:
 
 
 @contextmanager
-def building(path: Path, recipe: Recipe, *, needs: int = 0, **facts: Any) -> Iterator[Path]:
+def building(
+    path: Path, recipe: Recipe, *, needs: int = 0, scratch: Sequence[str] = (), **facts: Any
+) -> Iterator[Path]:
     """Yield a folder to write into; publish it at `path` when the block ends without an error.
 
     After an error or a kill the partial folder stays, and the next call with the same recipe gets it
@@ -140,27 +169,30 @@ def building(path: Path, recipe: Recipe, *, needs: int = 0, **facts: Any) -> Ite
         path: where the artifact will be.
         recipe: what it is made from.
         needs: bytes that will be written, as far as that is known.
+        scratch: files and folders that the work goes on from after a kill; not part of the artifact.
         **facts: further entries of the manifest that do not identify the artifact, such as the device.
 
     Raises:
-        ArtifactError: another process is building it, or there is no room for it.
+        ArtifactError: another process is building it, or it cannot be written: no room, a read-only folder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _held(path):
-        yield from _build(path, recipe, needs, facts)
+    with writing_into(path.parent, path.name, needs):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with held(path, _MOMENT):
+            yield from _build(path, recipe, needs, scratch, facts)
 
 
-def _build(path: Path, recipe: Recipe, needs: int, facts: Mapping[str, Any]) -> Iterator[Path]:
-    _finish_swap(path)
+def _build(
+    path: Path, recipe: Recipe, needs: int, scratch: Sequence[str], facts: Mapping[str, Any]
+) -> Iterator[Path]:
+    _swap_in(path)
     partial = _partial(path)
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         _write_json(partial / _RECIPE, asdict(recipe))
-    _require_room(partial, needs)
+    require_room(path.parent, path.name, needs, size_of(partial))
     started = time.monotonic()
     yield partial
-    (partial / _RECIPE).unlink()
     manifest = {
         "format": _FORMAT,
         "stage": recipe.stage,
@@ -172,48 +204,10 @@ def _build(path: Path, recipe: Recipe, needs: int, facts: Mapping[str, Any]) -> 
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - started, 3),
         **facts,
-        "files": _inventory(partial),
+        "files": _inventory(partial, {_RECIPE, *scratch}),
     }
     _write_json(partial / MANIFEST, manifest)
-    _swap_in(partial, path)
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold an artifact against other processes; the file `.NAME.holder` says who does."""
-    lock, holder = FileLock(_beside(path, "lock"), timeout=0), _beside(path, "holder")
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ArtifactError(f"{path}: {_holder(holder)} is making it; wait until it is done") from None
-    try:
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        _write_json(holder, {"process": os.getpid(), "host": socket.gethostname(), "since": since})
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        # Still held: whoever opened the file in the meantime sees that it has no name any more.
-        _beside(path, "lock").unlink(missing_ok=True)
-        lock.release()
-
-
-def _holder(path: Path) -> str:
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {facts['process']} on {facts['host']}, since {facts['since']},"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
-
-
-def _require_room(partial: Path, needs: int) -> None:
-    """Refuse work whose result would not fit, less what is there already."""
-    there = sum(path.stat().st_blocks * 512 for path in partial.rglob("*") if path.is_file())
-    free = shutil.disk_usage(partial).free
-    if needs - there > free:
-        raise ArtifactError(
-            f"{partial.parent}: {needs / 1e6:,.1f} MB needed for {partial.name}, {free / 1e6:,.1f} MB free; "
-            "make room, or set another workspace"
-        )
+    _swap_in(path)
 
 
 def file_digest(path: Path) -> str:
@@ -227,11 +221,14 @@ def _canonical(value: Any) -> bytes:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    with path.open("w", encoding="utf-8") as file:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=2, default=str)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def _continues(partial: Path, recipe: Recipe) -> bool:
@@ -242,38 +239,65 @@ def _continues(partial: Path, recipe: Recipe) -> bool:
     return bool(_canonical(begun) == _canonical(asdict(recipe)))
 
 
-def _inventory(folder: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-        for path in files
-    }
-
-
-def _beside(path: Path, what: str) -> Path:
-    """A hidden sibling of an artifact."""
-    return path.with_name(f".{path.name}.{what}")
+def _inventory(folder: Path, left_out: Set[str]) -> dict[str, dict[str, Any]]:
+    """Size and digest of each file, once it is on the disk."""
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        parts = path.relative_to(folder).parts
+        if parts[0] not in left_out and not any(part.startswith(".") for part in parts):
+            to_disk(path)
+            files["/".join(parts)] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+    return files
 
 
 def _partial(path: Path) -> Path:
-    return _beside(path, "partial")
+    return path.with_name(f".{path.name}.partial")
 
 
 def _retired(path: Path) -> Path:
-    return _beside(path, "retired")
+    return path.with_name(f".{path.name}.retired")
 
 
-def _swap_in(partial: Path, path: Path) -> None:
-    """Rename, keeping the earlier artifact until the new one stands in its place."""
-    shutil.rmtree(_retired(path), ignore_errors=True)
-    if path.exists():
-        path.rename(_retired(path))
-    partial.rename(path)
-    shutil.rmtree(_retired(path), ignore_errors=True)
+def _finish(path: Path) -> None:
+    """Do what a kill kept a process from doing once its artifact was made."""
+    done, lock = _partial(path) / MANIFEST, path.with_name(f".{path.name}.lock")
+    if done.exists() or _retired(path).exists() or lock.exists():
+        # Who holds it between the two renames is done at once; who is still making it is not waited for.
+        wait = _MOMENT if done.exists() and not path.exists() else 0.0
+        # Nobody's fault here: what is not finished is not there, and whoever makes it says why.
+        with suppress(ArtifactError, OSError), held(path, wait):
+            _swap_in(path)
 
 
-def _finish_swap(path: Path) -> None:
-    """After a kill between the two renames of `_swap_in`: put the new artifact in its place."""
-    if not path.exists() and _retired(path).exists() and (_partial(path) / MANIFEST).exists():
-        _partial(path).rename(path)
-        shutil.rmtree(_retired(path), ignore_errors=True)
+def _swap_in(path: Path) -> None:
+    """Put a finished partial folder in its place, keeping the earlier artifact until it stands there."""
+    partial, retired = _partial(path), _retired(path)
+    named = _named_files(partial / MANIFEST)
+    if named is not None:
+        _delete_all_but({MANIFEST, *named}, partial)
+        if path.exists():
+            shutil.rmtree(retired, ignore_errors=True)
+            path.rename(retired)
+        partial.rename(path)
+        to_disk(path.parent)
+    elif retired.exists() and not path.exists():
+        retired.rename(path)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _named_files(manifest: Path) -> list[str] | None:
+    """The files that a manifest names; None if there is none that can be read."""
+    try:
+        return list(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _delete_all_but(kept: Set[str], folder: Path) -> None:
+    """Delete what the work went on from: the recipe, checkpoints, half-written files."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            with suppress(OSError):  # of what is kept
+                path.rmdir()
+        elif path.relative_to(folder).as_posix() not in kept:
+            path.unlink()

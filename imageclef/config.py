@@ -9,13 +9,20 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from reprlib import Repr
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from imageclef.errors import ConfigError
 
 DEFAULT_PATH = Path("imageclef.toml")
+
+_MOST_DOTS = 200
+_DEEPEST = 10
+
+_short = Repr()
+_short.maxstring = _short.maxother = 100
 
 
 class Settings(BaseModel):
@@ -31,30 +38,56 @@ class CollectionSettings(Settings):
     """Where a collection's files are.
 
     Attributes:
-        images: a folder, searched with its subfolders.
+        images: a folder, searched with its subfolders; or a DICOMDIR, which stands for its folder.
         concepts: a concept list of any edition.
         groups: a CSV with the columns ID and group (patient, study); further columns are metadata.
+        listing: a DICOMDIR in the folder: only the files that it names are taken.
     """
 
     images: Path
     concepts: Path | None = None
     groups: Path | None = None
+    listing: Path | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folder_of_a_listing(cls, table: Any) -> Any:
+        images = table.get("images") if isinstance(table, dict) else None
+        if not isinstance(images, str | Path) or Path(images).name.upper() != "DICOMDIR":
+            return table
+        return table if Path(images).is_dir() else {**table, "images": Path(images).parent, "listing": images}
 
 
-class IngestSettings(Settings):
-    """Decoding.
+class ReadingSettings(Settings):
+    """How an image file is read, and what that may take.
 
     Attributes:
-        workers: threads, by default one for each core.
-        frames: of DICOM files with several: first, middle, all, or every-N.
         window: of grey DICOM pictures, such as "40/400" or "lung", instead of the file's own.
+        accept_truncated: read a picture that is cut short up to the break, instead of refusing it.
+        seconds: of processor time for one file; a slow disk is waited for six times as long.
+        memory: MiB for one file, beside what a process takes that has read none.
+    """
+
+    window: str = ""
+    accept_truncated: bool = False
+    seconds: float = Field(default=10.0, gt=0)
+    memory: int = Field(default=1024, ge=1)
+
+
+class IngestSettings(ReadingSettings):
+    """Decoding a collection.
+
+    Attributes:
+        workers: processes that decode, by default one for each core.
+        frames: of DICOM files with several: first, middle, all, or every-N.
+        strict: whether a file that is refused ends the ingest with an error.
         headerless: whether bare DICOM data sets, without the usual first bytes, are looked for too.
         salt: a file with the secret that patients' ids are hashed with; made where DICOM is first found.
     """
 
     workers: int | None = Field(default=None, ge=1)
     frames: str = "first"
-    window: str = ""
+    strict: bool = False
     headerless: bool = False
     salt: Path = Path("imageclef.salt")
 
@@ -214,14 +247,28 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     table: dict[str, Any] = {}
     if path is not None or DEFAULT_PATH.exists():
         try:
-            table = tomllib.loads(where.read_text(encoding="utf-8-sig"))
+            table = _parsed(where.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigError(f"{where}: {error.strerror}; expected a TOML file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not TOML: {error}") from None
     for override in overrides:
         _set(table, override)
     return parse_settings(Config, table, str(where))
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        ValueError: it is not TOML.
+        RecursionError: hundreds of lists in each other.
+    """
+    # The parser takes time and memory by the square of the parts of a key: gigabytes for one of 20 kB.
+    number = next((i for i, line in enumerate(text.split("\n"), 1) if line.count(".") > _MOST_DOTS), None)
+    if number is not None:
+        raise ValueError(f"more than {_MOST_DOTS} dots (at line {number})")
+    return tomllib.loads(text)
 
 
 def parse_settings(kind: type[S], table: dict[str, Any], where: str) -> S:
@@ -239,7 +286,14 @@ def parse_settings(kind: type[S], table: dict[str, Any], where: str) -> S:
             parent = kind if len(first["loc"]) == 1 else None
             known = f"; expected one of {', '.join(sorted(parent.model_fields))}" if parent else ""
             raise ConfigError(f"{where}: unknown setting '{key}'{known}") from None
-        raise ConfigError(f"{where}: {key} = {first['input']!r}: {first['msg'].lower()}") from None
+        raise ConfigError(f"{where}: {key} = {_shown(first['input'])}: {first['msg'].lower()}") from None
+
+
+def _shown(value: Any) -> str:
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return f"a huge {type(value).__name__}"
 
 
 def _set(table: dict[str, Any], override: str) -> None:
@@ -247,11 +301,15 @@ def _set(table: dict[str, Any], override: str) -> None:
     if not equals or not key.strip():
         raise ConfigError(f"--set {override}: expected section.key=value")
     *sections, last = key.strip().split(".")
+    if len(sections) > _DEEPEST:
+        raise ConfigError(f"--set {override}: {len(sections)} sections in each other; at most {_DEEPEST}")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override}: '{section}' is not a section")
     try:
-        table[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        table[last] = text
+        value = _parsed(f"value = {text}")
+    except (ValueError, RecursionError):
+        value = {}
+    # A value with a line break in it may have brought keys of its own.
+    table[last] = value["value"] if value.keys() == {"value"} else text

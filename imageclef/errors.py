@@ -4,6 +4,10 @@ Every message is one line that says what is wrong, where, and what was expected:
 ``concepts.csv:17: image 'a1' appears twice``. The command line prints it and exits with 1.
 """
 
+from __future__ import annotations
+
+from typing import Literal
+
 
 class ImageclefError(Exception):
     """The base of every error that imageclef raises on purpose."""
@@ -17,8 +21,31 @@ class DataError(ImageclefError):
     """A file that the user gave cannot be used: a concept list, a table of groups, a folder."""
 
 
+RefusalKind = Literal[
+    "not an image",
+    "truncated",
+    "damaged",
+    "too large",
+    "unsupported",
+    "timed out",
+    "unreadable",
+    "crashed",
+]
+"""Why an image file cannot be read, by class. "unreadable": the file system does not give it, or it is no
+regular file. "crashed": the process that decoded it was ended by it."""
+
+
 class ImageRefused(ImageclefError):
-    """One image file cannot be read; the message is the reason, without the path."""
+    """One image file cannot be read; the message is the class of reason and the reason, without the path.
+
+    Attributes:
+        kind: class of reason.
+        detail: the reason.
+    """
+
+    def __init__(self, kind: RefusalKind, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind, self.detail = kind, detail
 
 
 class MissingArtifact(ImageclefError):

@@ -3,9 +3,10 @@
     python pipelines/bench_ingest.py FOLDER [--size 64] [--rounds 5] [--workers 2]
 
 The bare loop opens each file, asks for a scaled JPEG of the target size, converts it, resizes it
-bilinearly and drops it: no bound, no orientation, no store. It runs in as many processes as ingest has
-threads, and once more in as many threads. Rounds alternate the three, so that a machine shared with others
-slows all of them; the figure is the median of the rounds' ratios. The last line is JSON.
+bilinearly and drops it: no bound, no orientation, no store, and a decoder that crashes ends it. It runs in
+as many processes as ingest has, and once more in as many threads. Rounds alternate the three, so that a
+machine shared with others slows all of them; the figure is the median of the rounds' ratios. The last line
+is JSON.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 from imageclef import stages
 from imageclef.config import Config
 from imageclef.data.phantoms import draw_collection
-from tests.walking import LEARNER, Reports
+from tests.walking import LEARNER, Reports, config_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -31,21 +31,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     (drawn.test_images / "unreadable.png").write_text("no image")
     with drawn.test_concepts.open("a") as truth:
         truth.write("unreadable\tC0040405\n")
-    return Config.model_validate(
-        {
-            "workspace": folder / "artifacts",
-            "device": "cpu",
-            "collections": {
-                "train": {
-                    "images": drawn.train_images,
-                    "concepts": drawn.train_concepts,
-                    "groups": drawn.train_groups,
-                },
-                "test": {"images": drawn.test_images, "concepts": drawn.test_concepts},
-            },
-            "learner": LEARNER,
-        }
-    )
+    return config_of(folder, drawn, learner=LEARNER)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "imageclef"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"errors"},
+    {"disk", "holding"},
     {"config", "artifacts", "progress"},
     {"data"},
     {"learners"},
@@ -85,9 +86,15 @@ def test_the_library_never_prints_or_exits(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_nothing_is_unpickled_and_no_shell_is_used(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert not imports_of(path) & {"pickle", "joblib", "dill", "subprocess"}
+    assert not imports_of(path) & {"pickle", "joblib", "dill", "multiprocessing"}
     for forbidden in ("allow_pickle=True", "weights_only=False", "shell=True", "os.system"):
         assert forbidden not in text
+
+
+def test_only_the_decoding_worker_starts_a_process() -> None:
+    assert {name_of(path) for path in MODULES if "subprocess" in imports_of(path)} == {
+        "imageclef.data.decoding_worker"
+    }
 
 
 COVERED_BY = {
@@ -102,6 +109,8 @@ COVERED_BY = {
     "terminal": "test_cli.py",
     "errors": "test_cli.py",
     "drawing": "test_phantoms.py",
+    "decoding_process": "test_guarded_decoding.py",
+    "decoding_worker": "test_guarded_decoding.py",
     "exact": "test_index.py",
     "view": "test_index.py",
     "contents": "test_index.py",

@@ -193,9 +193,7 @@ def test_an_error_gives_the_lock_back(tmp_path: Path) -> None:
 
 def test_work_that_would_not_fit_is_refused_before_it_begins(tmp_path: Path) -> None:
     with (
-        pytest.raises(
-            ArtifactError, match=r"test_work.*: 1,000,000,000,000.0 MB needed for \.a\.partial, .* free"
-        ),
+        pytest.raises(ArtifactError, match=r"test_work.*: 1,000,000,000,000.0 MB needed for a, .* MB free"),
         building(tmp_path / "a", RECIPE, needs=10**18),
     ):
         raise AssertionError("begun")

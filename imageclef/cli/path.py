@@ -18,7 +18,13 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands, in the order in which they are used."""
 
     @stage_command(app)
-    def ingest(collection: CollectionOption = None) -> None:
+    def ingest(
+        collection: CollectionOption = None,
+        strict: Annotated[bool, typer.Option("--strict", help="A refused file is an error.")] = False,
+        accept_truncated: Annotated[
+            bool, typer.Option("--accept-truncated", help="Read cut pictures up to the break.")
+        ] = False,
+    ) -> None:
         """Decode images and read concept lists: every collection, or one."""
 
     @stage_command(app)

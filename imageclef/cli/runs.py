@@ -14,9 +14,10 @@ OutOption = Annotated[Path, typer.Option(help="The run to write.", metavar="RUN"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the commands that read runs and the lists of the organisers, and those that join runs."""
+    """Add the commands that read runs and the lists of the organisers, those that join runs, and findings."""
     _add_scores(app)
     _add_joins(app)
+    _add_findings(app)
 
 
 def _add_scores(app: typer.Typer) -> None:
@@ -85,3 +86,23 @@ def _add_joins(app: typer.Typer) -> None:
         out: OutOption,
     ) -> None:
         """Join runs with the weights that are best on held-out images."""
+
+
+def _add_findings(app: typer.Typer) -> None:
+    @stage_command(app)
+    def findings(
+        run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
+        out: Annotated[Path, typer.Option(help="The folder to make.", metavar="FOLDER")],
+        form: Annotated[
+            str, typer.Option(help="sr: a DICOM Structured Report for each image; jsonl: JSON lines.")
+        ] = "sr",
+        collection: Annotated[
+            str | None,
+            typer.Option(help="Whose images they are, where the run does not say.", metavar="NAME"),
+        ] = None,
+        concept_names: Annotated[
+            Path | None,
+            typer.Option(help="Names of concepts: a table of the task, or MRCONSO.RRF.", metavar="FILE"),
+        ] = None,
+    ) -> None:
+        """Write what a run says of each image, for the archive that the images are from."""

@@ -1,7 +1,6 @@
-"""Many image files at once: decoded by threads, handed on in order.
+"""Many image files at once: decoded by processes that may die, handed on in order.
 
-Threads, not processes: the decoders release the interpreter lock, and nothing has to be copied between
-processes or started twice.
+Each thread here waits for a process of its own and hands its pixels on; none of them decodes.
 """
 
 from __future__ import annotations
@@ -10,14 +9,18 @@ import os
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imageclef.config import ReadingSettings
 from imageclef.data.collection import ImageFile, Refusal
-from imageclef.data.decoding import CHANNELS, Mode, decode
+from imageclef.data.decoding import CHANNELS, Mode
+from imageclef.data.guarded_decoding import AS_IT_IS, decoders
 from imageclef.errors import ImageRefused
 
 Original = tuple[str, str, int, int, str]
@@ -44,7 +47,12 @@ class Chunk:
 
 
 def decode_all(
-    folder: Path, images: Sequence[ImageFile], size: int, mode: Mode, workers: int, window: str = ""
+    folder: Path,
+    images: Sequence[ImageFile],
+    size: int,
+    mode: Mode,
+    workers: int,
+    reading: ReadingSettings = AS_IT_IS,
 ) -> Generator[Chunk, None, None]:
     """Decode a collection, `workers` files at a time, a bounded way ahead of the reader.
 
@@ -53,22 +61,25 @@ def decode_all(
         images: with paths relative to it; chunks keep their order.
         size: side of the squares in pixels.
         mode: channels.
-        workers: threads.
-        window: of grey DICOM pictures, as in `decode`.
+        workers: processes.
+        reading: how files are read, and what one may take.
+
+    Raises:
+        ImageclefError: no process can be started.
     """
     step = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (size * size * CHANNELS[mode])))
-    threads = ThreadPoolExecutor(workers)
+    threads, stop = ThreadPoolExecutor(workers), Event()
     ahead: deque[Future[Chunk]] = deque()
     try:
         for start in range(0, len(images), step):
-            ahead.append(
-                threads.submit(_decode_some, folder, images[start : start + step], size, mode, window)
-            )
+            some = images[start : start + step]
+            ahead.append(threads.submit(_decode_some, folder, some, size, mode, reading, stop))
             if len(ahead) == workers * _LOOK_AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
     finally:
+        stop.set()
         threads.shutdown(cancel_futures=True)
 
 
@@ -77,14 +88,30 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _decode_some(folder: Path, images: Sequence[ImageFile], size: int, mode: Mode, window: str) -> Chunk:
+def _decode_some(
+    folder: Path,
+    images: Sequence[ImageFile],
+    size: int,
+    mode: Mode,
+    reading: ReadingSettings,
+    stop: Event,
+) -> Chunk:
+    """A chunk; what is still missing when all is to stop, nobody wants any more."""
     chunk = Chunk(np.empty((len(images), size, size, CHANNELS[mode]), np.uint8), [], [])
-    for image in images:
-        try:
-            decoded = decode(folder / image.path, size, mode, window)
-        except ImageRefused as refusal:
-            chunk.refused.append(Refusal(image.image_id, image.path, str(refusal)))
-            continue
-        chunk.pixels[len(chunk.originals)] = decoded.pixels
-        chunk.originals.append((image.image_id, image.path, decoded.width, decoded.height, decoded.applied))
+    # A picture is read into the row that is next; it is taken if it came whole.
+    answers = decoders.decode(
+        [folder / image.path for image in images],
+        {"size": size, "mode": mode},
+        reading,
+        room=lambda *_: chunk.pixels[len(chunk.originals)],
+    )
+    with closing(answers):
+        for image, answer in zip(images, answers, strict=True):
+            if isinstance(answer, ImageRefused):
+                chunk.refused.append(Refusal(image.image_id, image.path, answer.kind, answer.detail))
+            else:
+                about = answer.width, answer.height, answer.applied
+                chunk.originals.append((image.image_id, image.path, *about))
+            if stop.is_set():
+                break
     return replace(chunk, pixels=chunk.pixels[: len(chunk.originals)])

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 import posixpath
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,8 @@ import pandas as pd
 
 from imageclef.data.decoding import IMAGE_SUFFIXES
 from imageclef.data.dicom.choice import DicomChoice
-from imageclef.data.dicom.recognition import FIRST_BYTES, file_and_frame, is_dicom, is_headerless
+from imageclef.data.dicom.recognition import file_and_frame
+from imageclef.data.folders import files_below, printable, unwritable
 from imageclef.errors import DataError
 
 if TYPE_CHECKING:  # pydicom comes with an extra, and takes time to load
@@ -43,11 +42,22 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A file that is not in the store, and why."""
+    """A file that is not in the store, and why.
+
+    Attributes:
+        image_id: it would have.
+        path: as in `ImageFile`.
+        kind: class of reason: those of `imageclef.errors.ImageRefused`, "unusable name" and "id twice".
+        reason: in words.
+    """
 
     image_id: str
     path: str
+    kind: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Groups:
     metadata: pd.DataFrame
 
 
-def find_images(folder: Path, dicom: DicomChoice | None = None) -> FoundImages:
+def find_images(folder: Path, dicom: DicomChoice | None = None, listing: Path | None = None) -> FoundImages:
     """List the image files of a folder and its subfolders, by id.
 
     Hidden files and folders are passed over. Links are followed, each folder is entered once. Of two files
@@ -87,28 +97,40 @@ def find_images(folder: Path, dicom: DicomChoice | None = None) -> FoundImages:
     Args:
         folder: holds files with the suffixes `IMAGE_SUFFIXES`, in any case.
         dicom: look for DICOM files too, of any name, told by their content; their ids are SOP Instance UIDs.
+        listing: a DICOMDIR in the folder; only the files that it names are taken.
 
     Raises:
-        DataError: there is no such folder, or no image in it.
+        DataError: there is no such folder, or no image in it; or `listing` is no DICOMDIR.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder of images")
-    paths, refused = _walk(folder, named=dicom is None)
-    pictures = [path for path in paths if _is_image(path)]
-    surveyed = None
-    if dicom is not None:
-        held = [path for path in sorted(paths) if _holds_dicom(folder / path, dicom)]
-        surveyed = _survey(folder, held, dicom)
-        pictures = sorted(set(pictures).difference(held))
-        refused += [Refusal(posixpath.basename(path), path, reason) for path, reason in surveyed.refused]
+    if listing is not None:
+        return _chosen(folder, [], _survey(listing, None, dicom or DicomChoice()), [])
+    files = files_below(folder, _is_image if dicom is None else lambda name: True)
+    refused = [Refusal(posixpath.basename(path), path, "unreadable", reason) for path, reason in files.closed]
+    surveyed = None if dicom is None else _survey(folder, files.paths, dicom)
+    return _chosen(folder, files.paths, surveyed, refused)
+
+
+def _chosen(
+    folder: Path, paths: Sequence[str], surveyed: Survey | None, refused: list[Refusal]
+) -> FoundImages:
+    """One image for each id, of all files and of those that are DICOM."""
+    held = surveyed.files if surveyed else set()
+    named = [(path, posixpath.splitext(posixpath.basename(path))[0]) for path in paths if _is_image(path)]
+    named = [(path, image_id) for path, image_id in named if path not in held]
+    if surveyed:
+        named += [(image.path, image.image_id) for image in surveyed.images]
+        refused += [
+            Refusal(posixpath.basename(path), path, kind, reason) for path, kind, reason in surveyed.refused
+        ]
     taken: dict[str, ImageFile] = {}
-    named = [(path, posixpath.splitext(posixpath.basename(path))[0]) for path in pictures]
-    named += [(image.path, image.image_id) for image in surveyed.images] if surveyed else []
     for path, image_id in sorted(named):
-        if reason := _unwritable(path):
-            refused.append(Refusal(_printable(image_id), _printable(path), reason))
+        if reason := unwritable(path):
+            refused.append(Refusal(printable(image_id), printable(path), "unusable name", reason))
         elif image_id in taken:
-            refused.append(Refusal(image_id, path, f"has the same id as {taken[image_id].path}"))
+            reason = f"has the same id as {taken[image_id].path}"
+            refused.append(Refusal(image_id, path, "id twice", reason))
         else:
             taken[image_id] = ImageFile(image_id, path)
     if not taken:
@@ -160,80 +182,17 @@ def read_groups(path: Path) -> Groups:
     return Groups({cells[where_id]: cells[where_group] for cells in table}, metadata)
 
 
-def _walk(folder: Path, named: bool) -> tuple[list[str], list[Refusal]]:
-    """Relative POSIX paths of files, only those `named` as images or all; and folders that cannot be read."""
-    paths: list[str] = []
-    closed: list[Refusal] = []
-
-    def note(error: OSError) -> None:
-        if Path(error.filename) == folder:
-            raise DataError(f"{folder}: {error.strerror}; expected a folder that can be read")
-        path = _printable(Path(error.filename).relative_to(folder).as_posix())
-        closed.append(Refusal(posixpath.basename(path), path, f"folder cannot be read: {error.strerror}"))
-
-    seen = {_identity(folder)}
-    for here, names, files in os.walk(folder, onerror=note, followlinks=True):
-        names[:] = [name for name in sorted(names) if name[0] != "." and _is_new(Path(here) / name, seen)]
-        relative = Path(here).relative_to(folder).as_posix()
-        prefix = "" if relative == "." else f"{relative}/"
-        paths += [prefix + name for name in files if name[0] != "." and (_is_image(name) or not named)]
-    return paths, closed
-
-
-def _holds_dicom(path: Path, choice: DicomChoice) -> bool:
-    """Whether a file begins as DICOM; one that cannot be opened is left to whoever reads it."""
+def _survey(where: Path, paths: Sequence[str] | None, choice: DicomChoice) -> Survey:
+    """The DICOM files among those of a folder, or those that a DICOMDIR names."""
     try:
-        if not path.is_file():  # a pipe would wait for ever
-            return False
-        with path.open("rb") as file:
-            first = file.read(FIRST_BYTES)
-    except OSError:
-        return False
-    return is_dicom(first) or (choice.headerless and is_headerless(first))
-
-
-def _survey(folder: Path, paths: Sequence[str], choice: DicomChoice) -> Survey:
-    try:
-        from imageclef.data.dicom.survey import survey
+        from imageclef.data.dicom.search import search, search_listed
     except ImportError:
-        raise DataError(f"{folder}: DICOM files are read with `pip install imageclef[dicom]`") from None
-    return survey(folder, paths, choice)
+        raise DataError(f"{where}: DICOM files are read with `pip install imageclef[dicom]`") from None
+    return search_listed(where, choice) if paths is None else search(where, paths, choice)
 
 
 def _is_image(name: str) -> bool:
     return posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
-    """Whether a folder has not been entered under another name, as a loop of links would."""
-    try:
-        identity = _identity(folder)
-    except OSError:
-        return True  # entering it fails in the same way, and that is noted
-    new = identity not in seen
-    seen.add(identity)
-    return new
-
-
-def _unwritable(path: str) -> str:
-    """Why a path cannot stand in a line of text, or an empty string."""
-    if path.isascii() and path.isprintable():
-        return ""
-    if path != _printable(path):
-        return "its name is not UTF-8 text"
-    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in path):
-        return "its name holds a control character or a line break"
-    return ""
-
-
-def _printable(text: str) -> str:
-    """Bytes that are no UTF-8, which Python carries in names as lone surrogates, written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _check_header(path: Path, header: list[str]) -> None:

@@ -88,7 +88,7 @@ def _read_table(path: Path, first: str, lines: _Lines, wanted: Collection[str] |
     for number, line in lines if columns.named else _again(first, lines):
         if not line.strip():
             continue
-        cells = _cells(line, columns.separator)
+        cells = _cells(f"{path}:{number}", line, columns.separator)
         if len(cells) > columns.width == columns.name + 1:
             # A name with an unquoted separator in it, such as "Lung, left" in the last column.
             cells[columns.name :] = [line.split(columns.separator, columns.name)[-1].strip()]
@@ -112,7 +112,7 @@ class _Columns(NamedTuple):
 
 def _columns(path: Path, first: str) -> _Columns:
     for separator in "\t;,":
-        cells = _cells(first, separator)
+        cells = _cells(f"{path}:1", first, separator)
         plain = [re.sub("[^a-z0-9]", "", cell.lower()) for cell in cells]
         concept = next((i for i, name in enumerate(plain) if name in _CONCEPT_COLUMNS), None)
         name = next((i for i, name in enumerate(plain) if name in _NAME_COLUMNS), None)
@@ -126,9 +126,12 @@ def _columns(path: Path, first: str) -> _Columns:
     )
 
 
-def _cells(line: str, separator: str) -> list[str]:
-    # One reader a line: a stray quotation mark spoils one name, not the rest of the file.
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+def _cells(where: str, line: str, separator: str) -> list[str]:
+    try:
+        # One reader a line: a stray quotation mark spoils one name, not the rest of the file.
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+    except csv.Error as error:
+        raise DataError(f"{where}: {error}; expected a concept and its name") from None
 
 
 def _again(first: str, lines: _Lines) -> _Lines:

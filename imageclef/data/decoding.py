@@ -1,21 +1,24 @@
-"""One image file becomes a square of bytes, or a reason why it cannot be read.
+"""One image file becomes pixels at a size, or a reason why it cannot be read.
 
 A file is opened only if it is a regular one and of a format in a fixed list; its header must promise no
 more pixels than memory is kept for. It is decoded and brought by a whole factor to at least twice the
 target's size (JPEGs in the decoder itself), set upright (EXIF), brought to 8 bits and to RGB or grey, and
-area-averaged to the square.
+area-averaged to the target.
 
 Pillow reads everything. JPEGs without any peculiarity are decoded by OpenCV, which gives the same pixels
 faster; whatever it does not like goes to Pillow, which says why.
+
+All of this runs in the caller's own process, which a fault of a decoder can end: where files come from
+elsewhere, they are read through `imageclef.data.guarded_decoding`.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
@@ -26,13 +29,19 @@ import numpy as np
 from cv2.typing import MatLike
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from PIL.ExifTags import Base
 
 from imageclef.data.dicom.recognition import FIRST_BYTES, file_and_frame, is_dicom, is_headerless
 from imageclef.data.eight_bits import in_eight_bits
+from imageclef.data.one_at_a_time import one_at_a_time
+from imageclef.data.plain_jpeg import plain_jpeg, reduction
+from imageclef.data.refusals import refusal_of, refusal_of_unknown
+from imageclef.data.upright import upright
 from imageclef.errors import ImageRefused
 
 Mode = Literal["rgb", "grey"]
+
+Target = Callable[[int, int], tuple[int, int]]
+"""The width and height that a picture of a width and height becomes; turned by 90 degrees, likewise."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 """Suffixes of image files, in lower case; they are compared without regard to case."""
@@ -46,11 +55,10 @@ _COST = {"WEBP": 2.2, "AVIF": 1.8, "JPEG2000": 3.1}
 """Formats whose decoders keep further copies, as measured at 25 megapixels: their limit is as much lower."""
 
 _BASELINE_JPEG_COST = 0.4
-"""These are decoded row by row at the reduced size, so their limit is as much higher."""
+"""Where they are reduced, these are decoded row by row at the reduced size: their limit is as much higher."""
 
 _LARGE = 0.25
-"""Pictures above this part of the limit are decoded by one thread, one at a time: neither what they take nor
-what the allocator keeps of it for each thread grows with the number of workers."""
+"""Pictures above this part of the limit are decoded one at a time."""
 
 _FORMATS = (
     *("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP"),
@@ -61,28 +69,7 @@ _FORMATS = (
 
 CHANNELS: Mapping[Mode, int] = {"rgb": 3, "grey": 1}
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-_SIDEWAYS = range(5, 9)
-
-_REDUCED = {
-    1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
-    2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
-    4: (cv2.IMREAD_REDUCED_COLOR_4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
-    8: (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
-}
-
-_END_OF_JPEG = b"\xff\xd9"
 _IN_MEMORY = 2**24
-_one_large = ThreadPoolExecutor(1)
 
 # Pillow warns of large pictures and odd metadata: the first are bounded here, the second do not matter.
 warnings.filterwarnings("ignore", module="PIL")
@@ -90,13 +77,13 @@ warnings.filterwarnings("ignore", module="PIL")
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture at the size of the store.
+    """A picture at the size that was wanted.
 
     Attributes:
-        pixels: uint8 (size, size, channels), 3 channels for "rgb" and 1 for "grey".
+        pixels: uint8 (h, w, channels), 3 channels for "rgb" and 1 for "grey".
         width: of the original in pixels, after its orientation.
         height: likewise.
-        applied: how stored values became these, in words; of DICOM files only.
+        applied: how stored values became these, in words: of DICOM files, and of files read up to a break.
     """
 
     pixels: NDArray[np.uint8]
@@ -120,103 +107,108 @@ def decode(path: Path, size: int, mode: Mode, window: str = "") -> Decoded:
     Raises:
         ImageRefused: the file cannot be read, for whatever reason; nothing else is raised.
     """
+    return _read_as(path, partial(_square, size), mode, window)
+
+
+def decode_fitting(path: Path, longest: int, window: str = "") -> Decoded:
+    """Read an image file in colour and in its own proportions.
+
+    Args:
+        path: as in `decode`.
+        longest: side in pixels, at most; a smaller picture keeps its size.
+        window: as in `decode`.
+
+    Raises:
+        ImageRefused: the file cannot be read, for whatever reason; nothing else is raised.
+    """
+    return _read_as(path, partial(_fitting, longest), "rgb", window)
+
+
+def _square(size: int, width: int, height: int) -> tuple[int, int]:
+    return size, size
+
+
+def _fitting(longest: int, width: int, height: int) -> tuple[int, int]:
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _read_as(path: Path, target: Target, mode: Mode, window: str) -> Decoded:
     try:
-        return _decode(path, size, mode, window)
-    except ImageRefused:
-        raise
+        return _decode(path, target, mode, window)
     except Exception as error:  # Pillow lets through whatever its plugins meet, struct.error to ZeroDivision
-        raise ImageRefused(_reason(error)) from None
+        raise refusal_of(error) from None
 
 
-def _decode(path: Path, size: int, mode: Mode, window: str) -> Decoded:
+def _decode(path: Path, target: Target, mode: Mode, window: str) -> Decoded:
     path, number = file_and_frame(path)
     status = path.stat()
     if not S_ISREG(status.st_mode):
-        raise ImageRefused("not a regular file")
+        raise ImageRefused("unreadable", "not a regular file")
     # Read at once, a file costs one trip through the interpreter lock instead of one for each marker.
     # Never by its path: Pillow maps files, and one that is cut short meanwhile would kill the process.
     data = path.read_bytes() if status.st_size <= _IN_MEMORY else b""
     with BytesIO(data) if data else path.open("rb") as file:
         first = file.read(FIRST_BYTES)
         if is_dicom(first) or is_headerless(first):
-            return _decode_dicom(path, number, size, mode, window)
+            return _decode_dicom(path, number, target, mode, window)
         file.seek(0)
-        image = Image.open(file, formats=_formats())
-        if _is_large(image):
-            return _one_large.submit(_decode_opened, image, data, size, mode).result()
-        return _decode_opened(image, data, size, mode)
+        try:
+            image = Image.open(file, formats=_formats())
+        except UnidentifiedImageError:
+            raise refusal_of_unknown(first, _formats()) from None
+        with one_at_a_time() if _is_large(image, target) else nullcontext():
+            return _decode_opened(image, data, target, mode)
 
 
-def _decode_dicom(path: Path, number: int, size: int, mode: Mode, window: str) -> Decoded:
+def _decode_dicom(path: Path, number: int, target: Target, mode: Mode, window: str) -> Decoded:
     try:  # here, as pydicom comes with an extra, and takes time to load
         from imageclef.data.dicom.frames import read_frame
         from imageclef.data.dicom.windows import read_window
     except ImportError:
-        raise ImageRefused("unsupported: DICOM is read with `pip install imageclef[dicom]`") from None
+        raise ImageRefused("unsupported", "DICOM is read with `pip install imageclef[dicom]`") from None
     frame = read_frame(path, number, read_window(window) if window else None, headerless=True)
     height, width = frame.pixels.shape[:2]
-    return Decoded(_square(frame.pixels, size, mode), width, height, frame.applied)
+    return Decoded(_resized(frame.pixels, target(width, height), mode), width, height, frame.applied)
 
 
-def _decode_opened(image: Image.Image, data: bytes, size: int, mode: Mode) -> Decoded:
+def _decode_opened(image: Image.Image, data: bytes, target: Target, mode: Mode) -> Decoded:
     width, height = image.size
-    pixels = _plain_jpeg(image, data, size, mode)
+    pixels = plain_jpeg(image, data, target(width, height), mode == "rgb")
     if pixels is None:
-        pixels, width, height = _by_pillow(image, size, mode)
-    return Decoded(_square(pixels, size, mode), width, height)
+        pixels, width, height = _by_pillow(image, target, mode)
+    return Decoded(_resized(pixels, target(width, height), mode), width, height)
 
 
-def _plain_jpeg(image: Image.Image, data: bytes, size: int, mode: Mode) -> MatLike | None:
-    """A JPEG that is whole, upright, and grey or in colour: the same pixels as Pillow's, faster.
-
-    None for all others, and where OpenCV sees a fault: what it is, Pillow says.
-    """
-    if image.format != "JPEG" or image.mode not in ("L", "RGB"):
-        return None
-    if not data.endswith(_END_OF_JPEG) or _orientation(image) != 1:
-        return None
+def _by_pillow(image: Image.Image, target: Target, mode: Mode) -> tuple[MatLike, int, int]:
+    """Pixels (h, w) or (h, w, 3), upright, at least twice the target if the file is; its width and height."""
     width, height = image.size
-    scale = next((s for s in (8, 4, 2) if min(width, height) >= 2 * size * s), 1)
-    color, grey = _REDUCED[scale]
-    # Asked for grey, libjpeg leaves the colours undecoded.
-    wanted = color if image.mode == "RGB" and mode == "rgb" else grey
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), wanted | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        return None
-    if pixels is None or pixels.shape[:2] != (-(-height // scale), -(-width // scale)):
-        return None
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if pixels.ndim == 3 else pixels
-
-
-def _by_pillow(image: Image.Image, size: int, mode: Mode) -> tuple[MatLike, int, int]:
-    """Pixels (h, w) or (h, w, 3), upright, at least twice `size` if the file is; its width and height."""
-    width, height = image.size
-    scaled = image.draft("RGB" if mode == "rgb" else "L", (2 * size, 2 * size))
+    wanted = target(width, height)
+    scaled = image.draft("RGB" if mode == "rgb" else "L", (2 * wanted[0], 2 * wanted[1]))
     image.load()
-    orientation = _orientation(image)
-    if orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[orientation])
-    if orientation in _SIDEWAYS:
+    image, sideways = upright(image)
+    if sideways:
         width, height = height, width
     image = in_eight_bits(image)
     if scaled is None:
-        image = image.reduce((max(1, image.width // (2 * size)), max(1, image.height // (2 * size))))
+        wanted = target(width, height)
+        factors = image.width // (2 * wanted[0]), image.height // (2 * wanted[1])
+        image = image.reduce((max(1, factors[0]), max(1, factors[1])))
     return np.asarray(image), width, height
 
 
-def _square(pixels: MatLike, size: int, mode: Mode) -> NDArray[np.uint8]:
-    """Stretch (h, w) or (h, w, 3) to (size, size, channels)."""
+def _resized(pixels: MatLike, target: tuple[int, int], mode: Mode) -> NDArray[np.uint8]:
+    """Stretch (h, w) or (h, w, 3) to (target height, target width, channels)."""
     height, width = pixels.shape[:2]
     # OpenCV averages areas only where neither axis grows: so shrink first, then grow.
-    pixels = cv2.resize(pixels, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
-    if min(width, height) < size:
-        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_LINEAR)
+    pixels = cv2.resize(pixels, (min(width, target[0]), min(height, target[1])), interpolation=cv2.INTER_AREA)
+    if width < target[0] or height < target[1]:
+        pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_LINEAR)
     if mode == "rgb" and pixels.ndim == 2:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     elif mode == "grey" and pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return np.asarray(pixels, np.uint8).reshape(size, size, CHANNELS[mode])
+    return np.asarray(pixels, np.uint8).reshape(target[1], target[0], CHANNELS[mode])
 
 
 @cache
@@ -226,36 +218,15 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _is_large(image: Image.Image) -> bool:
+def _is_large(image: Image.Image, target: Target) -> bool:
     """Whether a picture is decoded alone; one that memory is not kept for is refused."""
     cost = _COST.get(image.format or "", 1)
-    if image.format == "JPEG" and "progressive" not in image.info:
+    reduced = image.format == "JPEG" and reduction(image.size, target(*image.size)) > 1
+    if reduced and "progressive" not in image.info:
         cost = _BASELINE_JPEG_COST
     limit = MAX_PIXELS / cost
     pixels = image.width * image.height
     if pixels > limit:
-        raise ImageRefused(
-            f"{image.width}x{image.height} pixels; at most {limit / 1e6:.0f} million are decoded"
-        )
+        size = f"{image.width}x{image.height}"
+        raise ImageRefused("too large", f"{size} pixels; at most {limit / 1e6:.0f} million are decoded")
     return pixels > _LARGE * limit
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 to 8 as in EXIF; a damaged EXIF block says nothing about the pixels, so it counts as upright."""
-    try:
-        return int(image.getexif().get(Base.Orientation, 1))
-    except Exception:
-        return 1
-
-
-def _reason(error: Exception) -> str:
-    """One line without the path."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"
-    if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than are decoded"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
-    return (
-        line if isinstance(error, OSError) and line else f"{type(error).__name__}: {line}".removesuffix(": ")
-    )

@@ -98,7 +98,10 @@ def open_concept_list(path: Path, edition: str | None = None) -> tuple[ListForm,
     if form.header and edition is not None and not has_header:
         names = "ID<TAB>cuis" if form.field == "\t" else "ID,CUIs"
         raise DataError(f"{path}:1: no header; a list of {form.name} begins with {names}")
-    return form, each_once(path, _split(path, lines, form, skip=1 if form.header and has_header else 0))
+    skip = 1 if form.header and has_header else 0
+    if len(lines) == skip:
+        raise DataError(f"{path}: no image below the header; expected lines such as {form.example}")
+    return form, each_once(path, _split(path, lines, form, skip))
 
 
 def read_text_lines(path: Path) -> list[str]:
@@ -196,11 +199,13 @@ def _split(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[
 
 
 def _split_csv(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[ListLine]:
-    reader = csv.reader(lines)
-    for row in reader:
-        if reader.line_num <= skip:
-            continue
+    for number, line in enumerate(lines[skip:], start=skip + 1):
+        try:
+            # One reader a line: a stray quotation mark must not join it with those below.
+            row = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
+        except csv.Error as error:
+            raise DataError(f"{path}:{number}: {error}; expected {form.example}") from None
         if len(row) > 2:
-            raise DataError(f"{path}:{reader.line_num}: more than two fields; expected {form.example}")
+            raise DataError(f"{path}:{number}: more than two fields; expected {form.example}")
         fields = row[1].split(form.concept) if len(row) == 2 else None
-        yield ListLine(reader.line_num, row[0].strip() if row else "", fields)
+        yield ListLine(number, row[0].strip(), fields)

@@ -2,8 +2,9 @@
 
 images.npy    uint8 (n_images, size, size, channels)
 ids.txt       row i of the array is line i
-images.csv    id, path, width, height: the original of each row; applied: how its DICOM values were shown
-refused.csv   id, path, reason: what is not in the array
+images.csv    id, path, width, height: the original of each row; applied: how its DICOM values were shown, or
+              that it was read up to a break
+refused.csv   id, path, class, reason: what is not in the array
 """
 
 from __future__ import annotations
@@ -14,15 +15,19 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.data.bulk_decoding import Original, cores, decode_all
+from imageclef.config import ReadingSettings
+from imageclef.data.bulk_decoding import cores, decode_all
 from imageclef.data.collection import ImageFile, Refusal
 from imageclef.data.decoding import CHANNELS, Mode
+from imageclef.data.guarded_decoding import AS_IT_IS
+from imageclef.data.store_writer import StoreWriter
 from imageclef.errors import ArtifactError, DataError
 from imageclef.progress import Advance
 
@@ -30,11 +35,11 @@ if TYPE_CHECKING:  # decoding does without torch, its second of start-up and its
     from torch import Tensor
 
 _PIXELS, _IDS, _IMAGES, _REFUSED = "images.npy", "ids.txt", "images.csv", "refused.csv"
-FORMAT = 2
+FORMAT = 3
 """Of the files below; a store of another is made again."""
 
 _IMAGES_HEADER = ("id", "path", "width", "height", "applied")
-_REFUSED_HEADER = ("id", "path", "reason")
+_REFUSED_HEADER = ("id", "path", "class", "reason")
 _AGAIN = "run `imageclef ingest` again"
 
 
@@ -60,52 +65,46 @@ def build_store(
     workers: int | None = None,
     progress: Advance | None = None,
     refused: Iterable[Refusal] = (),
-    window: str = "",
+    reading: ReadingSettings = AS_IT_IS,
 ) -> StoreReport:
     """Decode a collection into a store; a file that cannot be read is listed and passed over.
 
-    The bytes written do not depend on the number of workers. Memory is bounded by the chunks in flight.
+    The bytes written do not depend on the number of workers. Memory is bounded by the chunks in flight. Where
+    an earlier call for the same images was killed, it goes on where that one stopped.
 
     Args:
         folder: of the collection.
         images: with paths relative to it; rows keep their order.
-        out: an existing folder to write into.
+        out: an existing folder to write into; it may hold what a call that was killed has done.
         size: side of the stored squares in pixels.
         mode: channels of the stored images.
-        workers: threads (the decoders release the interpreter lock); by default one for each core.
+        workers: processes that decode, by default one for each core.
         progress: told how many files are done.
         refused: found unusable before, to be listed with the rest.
-        window: of grey DICOM pictures, as in `decode`.
+        reading: how files are read, and what one may take.
 
     Raises:
         DataError: not a single image can be read.
     """
-    originals: list[Original] = []
-    failed = list(refused)
-    with (
-        (out / _PIXELS).open("wb") as pixels,
-        closing(decode_all(folder, images, size, mode, workers or cores(), window)) as chunks,
-    ):
-        _write_header(pixels, (0, size, size, CHANNELS[mode]))
-        for chunk in chunks:
-            pixels.write(chunk.pixels.data)
-            originals += chunk.originals
-            failed += chunk.refused
-            if progress:
-                progress(len(chunk.originals) + len(chunk.refused))
-        # The number of rows is known only now; numpy pads the header so that it keeps its length.
-        pixels.seek(0)
-        _write_header(pixels, (len(originals), size, size, CHANNELS[mode]))
-    if not originals:
-        first = f"; the first is {failed[0].path}: {failed[0].reason}" if failed else ""
-        raise DataError(f"{folder}: none of {len(images)} images can be read{first}")
-    failed.sort(key=lambda refusal: refusal.path)
-    (out / _IDS).write_text(
-        "".join(f"{original[0]}\n" for original in originals), encoding="utf-8", newline=""
-    )
-    _write_table(out / _IMAGES, _IMAGES_HEADER, originals)
-    _write_table(out / _REFUSED, _REFUSED_HEADER, (astuple(refusal) for refusal in failed))
-    return StoreReport(len(originals), failed)
+    with StoreWriter(out / _PIXELS, (size, size, CHANNELS[mode]), images) as writer:
+        if progress and writer.done:
+            progress(writer.done)
+        rest = images[writer.done :]
+        with closing(decode_all(folder, rest, size, mode, workers or cores(), reading)) as chunks:
+            for chunk in chunks:
+                writer.add(chunk)
+                if progress:
+                    progress(len(chunk.originals) + len(chunk.refused))
+        writer.finish()
+        failed = sorted(chain(refused, writer.refused()), key=lambda refusal: refusal.path)
+        if not writer.n_read:
+            first = f"; the first is {failed[0].path}: {failed[0]}" if failed else ""
+            raise DataError(f"{folder}: none of {len(images)} images can be read{first}")
+        with (out / _IDS).open("w", encoding="utf-8", newline="") as ids:
+            ids.writelines(f"{original[0]}\n" for original in writer.originals())
+        _write_table(out / _IMAGES, _IMAGES_HEADER, writer.originals())
+        _write_table(out / _REFUSED, _REFUSED_HEADER, (astuple(refusal) for refusal in failed))
+        return StoreReport(writer.n_read, failed)
 
 
 @dataclass(frozen=True)
@@ -191,10 +190,6 @@ class ImageStore:
         if list(paths) != self.ids:
             raise ArtifactError(f"{self.folder / _IMAGES}: not the images of {_IDS}; {_AGAIN}")
         return paths
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:

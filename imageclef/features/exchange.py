@@ -9,12 +9,10 @@ copies those into a feature set. Nothing here unpickles.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,22 +21,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imageclef.errors import DataError
-from imageclef.features.feature_set import FeatureSet
+from imageclef.features.feature_set import DamagedNpy, FeatureSet, open_npy
+from imageclef.features.rows import DataSet, Joined, Rows, blocks, check_ids, check_matrix, reading_hdf5
 
-BLOCK_ROWS = 8192
+_HEAP = b"GCOL\x01\0\0\0"
 
 Progress = Callable[[int], None]
-
-
-class Rows(Protocol):
-    """A matrix of floats that hands out blocks of rows: an array, a memory map, an HDF5 data set."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n_images, n_features)."""
-
-    def __getitem__(self, rows: slice, /) -> Any:
-        """The rows of a slice, an array (n_rows, n_features)."""
 
 
 def read_hdf5(path: Path) -> tuple[list[str], Rows]:
@@ -50,24 +38,23 @@ def read_hdf5(path: Path) -> tuple[list[str], Rows]:
     Raises:
         DataError: the file cannot be read, or is not of this form.
     """
-    try:
+    with reading_hdf5(path):
         file = h5py.File(path, "r")
         data, names = file.get("data"), file.get("id")
-    except (OSError, KeyError, RuntimeError) as error:
-        raise DataError(f"{path}: {error}; expected an HDF5 file with /data and /id") from None
-    if not isinstance(data, h5py.Dataset) or not isinstance(names, h5py.Dataset):
-        raise DataError(f"{path}: holds {_listed(sorted(file))}; expected the data sets /data and /id")
-    _check_matrix(f"{path}: /data", data)
-    if names.ndim != 1 or h5py.check_string_dtype(names.dtype) is None:
-        raise DataError(
-            f"{path}: /id is {names.dtype} of shape {names.shape}; expected one text for each row"
-        )
-    try:
-        ids = [str(name) for name in names.asstr("utf-8")[:]]
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: /id is not UTF-8; expected UTF-8 texts") from None
-    _check_ids(f"{path}: /id", ids, data.shape[0])
-    return ids, data
+        if not isinstance(data, h5py.Dataset) or not isinstance(names, h5py.Dataset):
+            raise DataError(f"{path}: holds {_listed(sorted(file))}; expected the data sets /data and /id")
+        check_matrix(f"{path}: /data", data)
+        if names.shape is None or len(names.shape) != 1 or h5py.check_string_dtype(names.dtype) is None:
+            raise DataError(
+                f"{path}: /id is {names.dtype} of shape {names.shape}; expected one text for each row"
+            )
+        _check_heaps(path)
+        try:
+            ids = [str(name) for name in names.asstr("utf-8")[:]]
+        except UnicodeDecodeError:
+            raise DataError(f"{path}: /id is not UTF-8; expected UTF-8 texts") from None
+        check_ids(f"{path}: /id", ids, data.shape[0])
+    return ids, DataSet(path, data)
 
 
 def write_hdf5(path: Path, ids: Sequence[str], features: Rows, progress: Progress | None = None) -> None:
@@ -82,11 +69,11 @@ def write_hdf5(path: Path, ids: Sequence[str], features: Rows, progress: Progres
     Raises:
         DataError: ids and rows do not fit, or an id appears twice.
     """
-    _check_ids(str(path), ids, features.shape[0])
+    check_ids(str(path), ids, features.shape[0])
     with h5py.File(path, "w") as file:
         data = file.create_dataset("data", features.shape, dtype="float32")
         file.create_dataset("id", data=list(ids), shape=(len(ids),), dtype=h5py.string_dtype("utf-8"))
-        for block in _blocks(len(ids)):
+        for block in blocks(len(ids)):
             data[block] = np.asarray(features[block], dtype=np.float32)
             _tell(progress, block)
 
@@ -127,8 +114,8 @@ def read_npy_with_table(
             )
         ids += names
         shards.append(shard)
-    _check_ids(f"{parquet_paths[0]}: column '{id_column}'", ids, len(ids))
-    return ids, _Joined(tuple(shards))
+    check_ids(f"{parquet_paths[0]}: column '{id_column}'", ids, len(ids))
+    return ids, Joined(tuple(shards))
 
 
 def read_npy(path: Path, ids: Sequence[str]) -> tuple[list[str], Rows]:
@@ -138,7 +125,7 @@ def read_npy(path: Path, ids: Sequence[str]) -> tuple[list[str], Rows]:
         DataError: the file cannot be read, or has another number of rows than there are ids.
     """
     matrix = _read_shard(path)
-    _check_ids(str(path), ids, len(matrix))
+    check_ids(str(path), ids, len(matrix))
     return list(ids), matrix
 
 
@@ -154,11 +141,11 @@ def write_parquet(path: Path, ids: Sequence[str], features: Rows, progress: Prog
     Raises:
         DataError: ids and rows do not fit, or an id appears twice.
     """
-    _check_ids(str(path), ids, features.shape[0])
+    check_ids(str(path), ids, features.shape[0])
     width = features.shape[1]
     schema = pa.schema([("id", pa.string()), ("features", pa.list_(pa.float32(), width))])
     with pq.ParquetWriter(path, schema) as writer:
-        for block in _blocks(len(ids)):
+        for block in blocks(len(ids)):
             values = pa.array(np.asarray(features[block], dtype=np.float32).ravel())
             column = pa.FixedSizeListArray.from_arrays(values, width)
             writer.write_table(pa.table([pa.array(ids[block], pa.string()), column], schema=schema))
@@ -178,7 +165,7 @@ def copy_rows(folder: Path, ids: Sequence[str], rows: Rows, progress: Progress |
         DataError: a row has a number that is not finite as float32.
     """
     into = FeatureSet.create(folder, ids, rows.shape[1])
-    for block in _blocks(len(ids)):
+    for block in blocks(len(ids)):
         with np.errstate(over="ignore"):
             into[block] = rows[block]
         bad = np.flatnonzero(~np.isfinite(into[block]).all(axis=1))
@@ -192,35 +179,34 @@ def copy_rows(folder: Path, ids: Sequence[str], rows: Rows, progress: Progress |
     return FeatureSet.open(folder)
 
 
-@dataclass(frozen=True)
-class _Joined:
-    """Shards below each other, (n_images, n_features)."""
+def _check_heaps(path: Path) -> None:
+    """Refuse a heap of texts with a free piece of no bytes: libhdf5 would look for its end for ever.
 
-    shards: tuple[NDArray[Any], ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return sum(map(len, self.shards)), self.shards[0].shape[1]
-
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
-        start, stop, _ = rows.indices(self.shape[0])
-        bounds = [0, *np.cumsum([len(shard) for shard in self.shards]).tolist()]
-        parts = [
-            shard[max(start - first, 0) : max(stop - first, 0)]
-            for shard, (first, last) in zip(self.shards, pairwise(bounds), strict=True)
-            if first < stop and start < last
-        ]
-        return np.concatenate(parts) if parts else self.shards[0][:0]
+    Reference: HDF5 File Format Specification 3.0, III.E "Global Heap".
+    """
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        heap = data.find(_HEAP)
+        while heap >= 0:
+            end = min(len(data), heap + int.from_bytes(data[heap + 8 : heap + 16], "little"))
+            place = heap + 16
+            while place + 16 <= end:
+                index = int.from_bytes(data[place : place + 2], "little")
+                size = int.from_bytes(data[place + 8 : place + 16], "little")
+                if index == 0 and size == 0:
+                    raise DataError(f"{path}: /id is damaged at byte {place}; expected UTF-8 texts")
+                # What is free counts its head, what is taken does not; both are filled up to 8 bytes.
+                place += -(-size // 8) * 8 + (16 if index else 0)
+            heap = data.find(_HEAP, heap + 1)
 
 
 def _read_shard(path: Path) -> NDArray[Any]:
     try:
-        shard = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        shard = open_npy(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: {error.strerror}; expected a .npy file of floats") from None
+    except DamagedNpy as error:
         raise DataError(f"{path}: {error}; expected a .npy file of floats") from None
-    if not isinstance(shard, np.ndarray):
-        raise DataError(f"{path}: an archive of arrays; expected one .npy array")
-    _check_matrix(str(path), shard)
+    check_matrix(str(path), shard)
     return shard
 
 
@@ -231,31 +217,19 @@ def _read_id_column(path: Path, column: str) -> list[str]:
         if column not in file.schema_arrow.names:
             there = _listed(file.schema_arrow.names)
             raise DataError(f"{path}: no column '{column}'; its columns are {there}")
-        return [str(name) for name in file.read(columns=[column]).column(column).to_pylist()]
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+        names = file.read(columns=[column]).column(column).to_pylist()
+    except DataError:
+        raise
+    except Exception as error:  # of many kinds: pyarrow's own, OSError, UnicodeDecodeError of a name
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DataError(f"{path}: {reason}; expected a parquet table") from None
-
-
-def _check_matrix(where: str, matrix: Any) -> None:
-    if matrix.ndim != 2 or matrix.dtype.kind != "f":
-        raise DataError(f"{where}: {matrix.dtype} of shape {matrix.shape}; expected floats of shape (n, d)")
-
-
-def _check_ids(where: str, ids: Sequence[str], n_rows: int) -> None:
-    if len(ids) != n_rows:
-        raise DataError(f"{where}: {len(ids)} ids; expected {n_rows}, one for each row of features")
-    if len(set(ids)) < n_rows:
-        twice = next(image_id for image_id, count in Counter(ids).items() if count > 1)
-        raise DataError(f"{where}: image '{twice}' appears twice; expected a different id in every row")
+    if None in names:
+        raise DataError(f"{path}: row {names.index(None)} has no '{column}'; expected an id in every row")
+    return [str(name) for name in names]
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names) or "nothing"
-
-
-def _blocks(n_rows: int) -> list[slice]:
-    return [slice(start, min(start + BLOCK_ROWS, n_rows)) for start in range(0, n_rows, BLOCK_ROWS)]
 
 
 def _tell(progress: Progress | None, block: slice) -> None:

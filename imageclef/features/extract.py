@@ -1,7 +1,14 @@
-"""Bulk extraction: a learner over a whole collection, a batch at a time."""
+"""Bulk extraction: a learner over a whole collection, a batch at a time.
+
+Every minute the number of rows that are done is written beside them, for a stopped extraction to go on from.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,8 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imageclef.errors import TrainingError
+from imageclef.features.feature_set import FEATURES, FeatureSet
 from imageclef.learners.base import Images, Learner
 from imageclef.progress import Advance
+
+ROWS_DONE = "rows-done.txt"
+KEPT_EVERY = 60.0
+"""Seconds: what a kill can cost."""
+
+Rows = np.memmap[tuple[int, int], np.dtype[np.float32]]
 
 
 @torch.inference_mode()
@@ -37,6 +51,30 @@ def width_of(learner: Learner, images: Images, output: Literal["codes", "pooled"
     return features_of(learner, images.batch(np.zeros(1, np.int64)), output, "fp32").shape[1]
 
 
+def begun(folder: Path, ids: Sequence[str], width: int) -> Rows:
+    """The rows of an extraction that was stopped, or new ones.
+
+    Args:
+        folder: of the feature set; the same as when it was stopped.
+        ids: the image of each row.
+        width: of a row.
+
+    Returns:
+        Writable, float32, (n_images, width).
+
+    Raises:
+        DataError: an id appears twice or cannot stand in a line.
+        ArtifactError: there is no room for them.
+    """
+    if _rows_done(folder):
+        with suppress(OSError, ValueError):
+            rows: Rows = np.load(folder / FEATURES, mmap_mode="r+", allow_pickle=False)
+            if rows.shape == (len(ids), width) and rows.dtype == np.float32:
+                return rows
+    (folder / ROWS_DONE).unlink(missing_ok=True)
+    return FeatureSet.create(folder, ids, width)
+
+
 def extract(
     learner: Learner,
     images: Images,
@@ -46,6 +84,7 @@ def extract(
     precision: Literal["fp32", "bf16"],
     batch_size: int,
     advance: Advance,
+    folder: Path | None = None,
 ) -> None:
     """Fill `into` (n_images, d) with the features of every image.
 
@@ -57,6 +96,7 @@ def extract(
         precision: of the networks' arithmetic.
         batch_size: images in flight.
         advance: told how many are done.
+        folder: of the rows, if they are those of `begun`: what was done is not done again.
 
     Raises:
         TrainingError: a feature that is not finite; the message names the row.
@@ -64,7 +104,12 @@ def extract(
     state = next((tensor for tensor in (*learner.parameters(), *learner.buffers())), None)
     device = state.device if state is not None else torch.device("cpu")
     learner.eval()
-    for start in range(0, len(images), batch_size):
+    # Whole batches only: in another batch the last bits of a row may differ.
+    first = 0 if folder is None else _rows_done(folder) // batch_size * batch_size
+    if first:
+        advance(first)
+    kept_at = time.monotonic()
+    for start in range(first, len(images), batch_size):
         rows = np.arange(start, min(start + batch_size, len(images)))
         batch = images.batch(rows).to(device, non_blocking=True)
         features = features_of(learner, batch, output, precision)
@@ -73,3 +118,22 @@ def extract(
             raise TrainingError(f"features of row {bad} are not finite; train the learner again at fp32")
         into[rows[0] : rows[-1] + 1] = features.cpu().numpy()
         advance(len(rows))
+        if folder is not None and time.monotonic() - kept_at > KEPT_EVERY:
+            _keep(into, folder, start + len(rows))
+            kept_at = time.monotonic()
+
+
+def _rows_done(folder: Path) -> int:
+    try:
+        return int((folder / ROWS_DONE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _keep(rows: NDArray[np.float32], folder: Path, n: int) -> None:
+    """Write down how many rows are done, once they are on the disk."""
+    if isinstance(rows, np.memmap):
+        rows.flush()
+    beside = folder / f".{ROWS_DONE}"
+    beside.write_text(str(n), encoding="ascii")
+    beside.replace(folder / ROWS_DONE)

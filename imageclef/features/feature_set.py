@@ -55,18 +55,16 @@ class FeatureSet:
         """
         path = folder / FEATURES
         try:
-            features = np.load(path, mmap_mode="r", allow_pickle=False)
+            features = open_npy(path)
         except FileNotFoundError:
             raise ArtifactError(f"{path}: missing; expected the features of a collection") from None
-        except (OSError, ValueError, EOFError) as error:
+        except DamagedNpy as error:
             raise ArtifactError(f"{path}: {error}; expected a .npy file of float32") from None
-        if not isinstance(features, np.ndarray) or features.ndim != 2 or features.dtype != np.float32:
-            found = (
-                f"{features.dtype} of shape {features.shape}"
-                if isinstance(features, np.ndarray)
-                else "an archive"
+        if features.ndim != 2 or features.dtype != np.float32:
+            raise ArtifactError(
+                f"{path}: holds {features.dtype} of shape {features.shape}; "
+                "expected float32 of shape (n_images, n_features)"
             )
-            raise ArtifactError(f"{path}: holds {found}; expected float32 of shape (n_images, n_features)")
         ids = read_ids(folder / IDS)
         if len(ids) != len(features):
             raise ArtifactError(
@@ -134,6 +132,29 @@ def _occupy(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+class DamagedNpy(ValueError):
+    """A file that is no .npy file, or not a whole one; the message is the reason, without the path."""
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """Map the array of a .npy file; nothing is unpickled.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedNpy: it cannot be read.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # numpy lets through whatever its parser meets, TokenError to OverflowError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DamagedNpy(reason or type(error).__name__) from None
+    if not isinstance(array, np.ndarray):
+        raise DamagedNpy("an archive of arrays")
+    return array
 
 
 def read_ids(path: Path) -> list[str]:

@@ -14,11 +14,16 @@ Reference: A. Stylianou, R. Souvenir, R. Pless, "Visualizing deep similarity net
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imageclef.data.decoding import Mode
+from imageclef.errors import ConfigError
+from imageclef.features.encoding import as_image
 from imageclef.learners.base import Images, Learner
 
 _SAMPLE = 512
@@ -66,6 +71,51 @@ def agreement(
     first = torch.einsum("hwk,nk->nhw", about[0], features[1:])
     rest = torch.einsum("nhwk,k->nhw", about[1:], features[0])
     return first.cpu().numpy(), rest.cpu().numpy()
+
+
+class Regions:
+    """Where images agree, by one learner."""
+
+    def __init__(self, learner: Learner, mean: Tensor) -> None:
+        """Take the learner and its `mean_located`."""
+        self._learner, self._mean = learner, mean
+
+    @classmethod
+    def of(cls, learners: Sequence[Learner], output: str, images: Callable[[Learner], Images]) -> Regions:
+        """Regions by what encodes the pictures.
+
+        Args:
+            learners: of the feature sets.
+            output: of the learners.
+            images: of a collection at a learner's size, whose mean is taken.
+
+        Raises:
+            ConfigError: these features have no regions; the message says why.
+        """
+        if len(learners) > 1:
+            raise ConfigError(f"features of {len(learners)} learners: regions are those of one; expected one")
+        if output != "codes":
+            raise ConfigError(f"extract.output = '{output}': regions are those of codes; expected 'codes'")
+        learner = learners[0]
+        mean = mean_located(learner, images(learner))
+        if mean is None:
+            raise ConfigError(
+                f"learner {type(learner).__name__}: its features have no place in the picture; "
+                "expected aae or faae"
+            )
+        return cls(learner, mean)
+
+    @property
+    def size(self) -> tuple[int, Mode]:
+        """How the learner wants pictures decoded."""
+        return self._learner.settings.image_size, self._learner.mode
+
+    def between(
+        self, one: NDArray[np.uint8], others: Sequence[NDArray[np.uint8]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`agreement` of one decoded picture and several, (size, size, channels): two arrays (n, h, w)."""
+        batch = torch.stack([as_image(pixels) for pixels in (one, *others)])
+        return agreement(self._learner, batch[0], batch[1:], self._mean)
 
 
 def _device(learner: Learner) -> torch.device:

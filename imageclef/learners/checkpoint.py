@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,62 +16,118 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from imageclef.disk import to_disk
 from imageclef.errors import ArtifactError
 
-_META = "imageclef"
+_META, _DIGEST = "imageclef", "sha256"
+_SYSTEM_ERROR = re.compile(r"os error (\d+)")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a training stands, beside its weights and its optimizers' moments.
+
+    Attributes:
+        epochs: that are finished.
+        batches: of the next epoch that are finished.
+        within: what the rest of that epoch depends on: the states of the generators, the losses so far.
+    """
+
+    epochs: int = 0
+    batches: int = 0
+    within: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def within_epoch(
+        cls, epochs: int, batches: int, losses: Mapping[str, Tensor], device: torch.device
+    ) -> Standing:
+        """With the states of the generators as they are now."""
+        within = {"rng.cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            within["rng.cuda"] = torch.cuda.get_rng_state(device)
+        # Numbered: a file keeps names in an order of its own, the history in that of the learner.
+        within |= {f"loss.{place:03}.{name}": losses[name] for place, name in enumerate(losses)}
+        return cls(epochs, batches, within)
+
+    def restored(self, device: torch.device) -> dict[str, Tensor]:
+        """Set the generators back, and return the losses so far."""
+        within = dict(self.within)
+        if "rng.cpu" in within:
+            torch.set_rng_state(within.pop("rng.cpu"))
+        if "rng.cuda" in within:
+            torch.cuda.set_rng_state(within.pop("rng.cuda"), device)
+        return {name.split(".", 2)[2]: within[name].to(device) for name in sorted(within)}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON object into one file; the file appears whole or not at all."""
-    beside = path.with_name(path.name + ".tmp")
+    """Write tensors and a JSON object into one file; the file appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.partial")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, beside, metadata={_META: json.dumps(meta)})
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        # One entry: safetensors writes several in any order.
+        save_file(plain, beside, metadata={_META: json.dumps({**meta, _DIGEST: _sha256(plain)})})
+        to_disk(beside)
+        beside.replace(path)
+    except BaseException as error:
+        # What is left of it would fill up the disk that it did not fit on.
+        beside.unlink(missing_ok=True)
+        if isinstance(error, SafetensorError) and (number := _SYSTEM_ERROR.search(str(error))):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+        raise
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote.
 
     Raises:
-        ArtifactError: the file is missing, cut short, or not one of ours.
+        ArtifactError: the file is missing, cut short, not one of ours, or has other bytes than were written.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            return tensors, json.loads((file.metadata() or {})[_META])
+            meta = json.loads((file.metadata() or {})[_META])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ArtifactError(f"{path}: not a checkpoint of imageclef ({error})") from None
+    # Files of earlier versions have no digest.
+    if meta.pop(_DIGEST, None) not in (None, _sha256(tensors)):
+        raise ArtifactError(f"{path}: damaged, its tensors are not those that were written")
+    return tensors, meta
 
 
 def save_training(
-    path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], epoch: int
+    path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], standing: Standing
 ) -> None:
-    """Write all that training needs to go on after `epoch` finished epochs."""
+    """Write all that training needs to go on from where it stands."""
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     for name, optimizer in optimizers.items():
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{name}.{index}.{slot}": value for slot, value in slots.items()}
-    save_tensors(path, tensors, {"epoch": epoch})
+    tensors |= {f"within.{name}": tensor for name, tensor in standing.within.items()}
+    save_tensors(path, tensors, {"epoch": standing.epochs, "batch": standing.batches})
 
 
-def load_training(path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> int:
+def load_training(path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> Standing:
     """Restore what `save_training` wrote.
 
     Returns:
-        The number of finished epochs.
+        Where the training stands.
 
     Raises:
         ArtifactError: the file is damaged or belongs to another network.
     """
     tensors, meta = load_tensors(path)
     states: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in optimizers}
-    weights = {}
+    weights, within = {}, {}
     for key, tensor in tensors.items():
         kind, rest = key.split(".", 1)
         if kind == "module":
             weights[rest] = tensor
+        elif kind == "within":
+            within[rest] = tensor
         else:
             name, index, slot = rest.split(".")
             states[name].setdefault(int(index), {})[slot] = tensor
@@ -76,7 +135,7 @@ def load_training(path: Path, module: nn.Module, optimizers: Mapping[str, torch.
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states[name]})
         _match_layout(optimizer)
-    return int(meta["epoch"])
+    return Standing(int(meta["epoch"]), int(meta.get("batch", 0)), within)
 
 
 def _match_layout(optimizer: torch.optim.Optimizer) -> None:
@@ -98,3 +157,14 @@ def restore(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> Non
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ArtifactError(f"{path}: weights of another network: {reason}") from None
+
+
+def _sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Of names, types, shapes and bytes of contiguous tensors on the CPU."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -7,9 +7,11 @@ its last checkpoint and ends with the weights of one that was not.
 from __future__ import annotations
 
 import json
-import math
+import time
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,16 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from imageclef.errors import TrainingError
+from imageclef.errors import ArtifactError, TrainingError
 from imageclef.learners.base import Images, Learner, LearnerSettings, Training
-from imageclef.learners.checkpoint import load_training, save_training
+from imageclef.learners.checkpoint import Standing, load_training, save_training
 from imageclef.learners.networks import Encoder, resize, to_pixels, to_unit_range
 from imageclef.progress import Advance
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "history.jsonl"
+KEPT_EVERY = 300.0
+"""Seconds: in a longer epoch, what a kill can cost."""
 
 Optimizers = dict[str, torch.optim.Optimizer]
 Losses = dict[str, Tensor]
@@ -141,7 +145,7 @@ def train(learner: NetworkLearner, images: Images, training: Training) -> None:
     """Train in place; the last incomplete batch of an epoch is left out.
 
     Raises:
-        TrainingError: fewer images than a batch, or a loss that is not finite.
+        TrainingError: fewer images than a batch, or a loss or a weight that is not finite.
     """
     settings = learner.settings
     n_batches = len(images) // settings.batch_size
@@ -151,15 +155,17 @@ def train(learner: NetworkLearner, images: Images, training: Training) -> None:
         )
     learner.to(training.device)
     optimizers = learner.optimizers()
-    done = _resume(learner, optimizers, training.folder)
-    per_epoch = n_batches * settings.batch_size
-    with training.reporter.progress("training", settings.epochs * per_epoch, "images") as advance:
-        advance(done * per_epoch)
-        for epoch in range(done, settings.epochs):
-            losses = _train_epoch(learner, optimizers, images, training, epoch, advance)
+    standing = _resume(learner, optimizers, training)
+    with training.reporter.progress(
+        "training", settings.epochs * n_batches * settings.batch_size, "images"
+    ) as advance:
+        advance((standing.epochs * n_batches + standing.batches) * settings.batch_size)
+        for epoch in range(standing.epochs, settings.epochs):
+            losses = _train_epoch(learner, optimizers, images, training, standing, advance)
+            standing = Standing(epoch + 1)
             if training.folder is not None:
                 _record(training.folder, epoch, losses)
-                save_training(training.folder / CHECKPOINT, learner, optimizers, epoch + 1)
+                save_training(training.folder / CHECKPOINT, learner, optimizers, standing)
     learner.eval()
 
 
@@ -168,46 +174,70 @@ def _train_epoch(
     optimizers: Optimizers,
     images: Images,
     training: Training,
-    epoch: int,
+    standing: Standing,
     advance: Advance,
 ) -> dict[str, float]:
+    """One epoch, or what is left of it; returns the mean of each loss."""
     learner.train()
-    size = learner.settings.batch_size
+    size, epoch = learner.settings.batch_size, standing.epochs
     sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=training.device))
     seed = int(np.random.SeedSequence([training.seed, epoch]).generate_state(1)[0])
     bf16 = training.precision == "bf16"
-    n_batches = len(images) // size
+    n_batches, kept_at = len(images) // size, time.monotonic()
     with torch.random.fork_rng(devices=[training.device] if training.device.type == "cuda" else []):
         torch.manual_seed(seed)
         order = torch.randperm(len(images)).numpy()
-        for rows in order[: n_batches * size].reshape(n_batches, size):
+        sums.update(standing.restored(training.device))
+        for done in range(standing.batches, n_batches):
+            rows = order[done * size : (done + 1) * size]
             batch = images.batch(rows).to(training.device, non_blocking=True)
             with torch.autocast(training.device.type, torch.bfloat16, enabled=bf16):
                 for name, loss in learner.step(batch, optimizers).items():
                     sums[name] += loss.detach().float()
             advance(size)
-    means = {name: float(total) / n_batches for name, total in sums.items()}
-    for name, mean in means.items():
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"epoch {epoch + 1}: the {name} loss is {mean}, expected a finite number; "
-                "lower the learning rate, or set precision = 'fp32'"
-            )
-    return means
+            if training.folder is not None and time.monotonic() - kept_at > KEPT_EVERY:
+                _require_finite(learner, sums, training, epoch)
+                now = Standing.within_epoch(epoch, done + 1, sums, training.device)
+                save_training(training.folder / CHECKPOINT, learner, optimizers, now)
+                kept_at = time.monotonic()
+    _require_finite(learner, sums, training, epoch)
+    return {name: float(total) / n_batches for name, total in sums.items()}
 
 
-def _resume(learner: NetworkLearner, optimizers: Optimizers, folder: Path | None) -> int:
-    if folder is None or not (folder / CHECKPOINT).exists():
-        return 0
-    return load_training(folder / CHECKPOINT, learner, optimizers)
+def _require_finite(
+    learner: NetworkLearner, sums: Mapping[str, Tensor], training: Training, epoch: int
+) -> None:
+    """Stop before anything that is not finite is kept."""
+    wrong = [f"the {name} loss is {float(total)}" for name, total in sums.items() if not total.isfinite()]
+    weights = (name for name, weight in learner.state_dict().items() if not weight.isfinite().all())
+    wrong += [f"weights {name} are not finite" for name in islice(weights, 1)]
+    if wrong:
+        kept = training.folder is not None and (training.folder / CHECKPOINT).exists()
+        raise TrainingError(
+            f"epoch {epoch + 1}: {wrong[0]}, expected a finite number; "
+            "lower the learning rate, or set precision = 'fp32'"
+            + (f"; the last good state is kept in {training.folder}" if kept else "")
+        )
+
+
+def _resume(learner: NetworkLearner, optimizers: Optimizers, training: Training) -> Standing:
+    """Where a training that was stopped stands; a damaged checkpoint is said and begun anew."""
+    if training.folder is None or not (training.folder / CHECKPOINT).exists():
+        return Standing()
+    try:
+        return load_training(training.folder / CHECKPOINT, learner, optimizers)
+    except ArtifactError as error:
+        training.reporter.say(f"{error}; training begins anew")
+        return Standing()
 
 
 def _record(folder: Path, epoch: int, losses: dict[str, float]) -> None:
     """Append an epoch to the history; one that a killed training had already written is replaced."""
-    history = folder / HISTORY
+    history, beside = folder / HISTORY, folder / f".{HISTORY}.partial"
     kept = history.read_text(encoding="utf-8").splitlines()[:epoch] if history.exists() else []
     entry: dict[str, Any] = {"epoch": epoch + 1, **losses}
-    history.write_text("\n".join([*kept, json.dumps(entry)]) + "\n", encoding="utf-8")
+    beside.write_text("\n".join([*kept, json.dumps(entry)]) + "\n", encoding="utf-8")
+    beside.replace(history)
     with SummaryWriter(str(folder / "tensorboard"), purge_step=epoch + 1) as writer:
         for name, loss in losses.items():
             writer.add_scalar(f"loss/{name}", loss, epoch + 1)

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.sparse import csc_array
 
 from imageclef.data.collection import find_images
-from imageclef.data.decoding import decode
+from imageclef.data.guarded_decoding import decode_fitting_guarded
 from imageclef.errors import ImageRefused
 from imageclef.reporting.inputs import Inputs, RunInputs
 
@@ -160,13 +160,13 @@ def _thumbnail(path: Path | None) -> Thumbnail:
     if path is None:
         return Thumbnail(reason="no file of this name")
     try:
-        decoded = decode(path, SIDE, "rgb")
+        decoded = decode_fitting_guarded(path, SIDE)
     except ImageRefused as error:
         return Thumbnail(reason=str(error))
-    # The decoder stretches to a square: the page is told the proportions instead.
+    # A smaller picture is shown as large as the others.
     scale = SIDE / max(decoded.width, decoded.height)
     width, height = (max(1, round(side * scale)) for side in (decoded.width, decoded.height))
     written = BytesIO()
-    Image.fromarray(decoded.pixels).resize((width, height)).save(written, "JPEG", quality=_QUALITY)
+    Image.fromarray(decoded.pixels).save(written, "JPEG", quality=_QUALITY)
     uri = "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode("ascii")
     return Thumbnail(uri, width, height)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.errors import ConfigError, DataError
+from imageclef.errors import ArtifactError, ConfigError, DataError
 from imageclef.features.feature_set import Matrix
 from imageclef.retrieval import files, stored
 from imageclef.retrieval.contents import Contents
@@ -225,9 +225,16 @@ class Index:
         self._contents = replace(self._contents, attached={**self._contents.attached, name: data})
 
     def attached(self, name: str) -> bytes | None:
-        """The bytes that were attached under a name."""
+        """The bytes that were attached under a name.
+
+        Raises:
+            ArtifactError: the index on disk has been changed since it was opened.
+        """
         data = self._contents.attached.get(name)
-        return data.read_bytes() if isinstance(data, Path) else data
+        try:
+            return data.read_bytes() if isinstance(data, Path) else data
+        except FileNotFoundError:
+            raise ArtifactError(f"{name}: the index was changed meanwhile; expected another try") from None
 
     def save(self, folder: Path) -> None:
         """Put the index in the place of what is in a folder: a kill at any instant leaves the old or the new.

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,13 @@ class Finding:
         concept: its UMLS identifier.
         score: how certain it is, from 0 to 1; None where that is not known.
         name: of the concept; its identifier where that is empty.
+        threshold: the score from which the concept was answered; None where that is not known.
     """
 
     concept: str
     score: float | None = None
     name: str = ""
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,18 @@ class Model:
         name: of the run or model.
         version: of the program.
         digest: sha256 of the model's files, in hexadecimal.
+        made: when it gave the answers, in whole seconds, with a time zone.
     """
 
     name: str
     version: str
     digest: str
+    made: datetime
+
+    def as_json(self) -> dict[str, str]:
+        """As JSON values."""
+        made = self.made.astimezone(UTC).isoformat(timespec="seconds")
+        return {"name": self.name, "version": self.version, "sha256": self.digest, "made": made}
 
 
 def check_findings(findings: Sequence[Finding], model: Model) -> None:
@@ -68,8 +78,9 @@ def check_findings(findings: Sequence[Finding], model: Model) -> None:
         if concept in seen:
             raise DataError(f"finding '{concept}' appears twice")
         seen.add(concept)
-        if finding.score is not None and not (math.isfinite(finding.score) and 0 <= finding.score <= 1):
-            raise DataError(f"finding '{concept}': score {finding.score}; expected 0 to 1")
+        for what, number in (("score", finding.score), ("threshold", finding.threshold)):
+            if number is not None and not (math.isfinite(number) and 0 <= number <= 1):
+                raise DataError(f"finding '{concept}': {what} {number}; expected 0 to 1")
 
 
 def write_json_lines(out: Path, answers: Iterable[tuple[str, Sequence[Finding]]], model: Model) -> int:
@@ -93,7 +104,7 @@ def write_json_lines(out: Path, answers: Iterable[tuple[str, Sequence[Finding]]]
             line = {
                 "image": image_id,
                 "findings": [_as_json(finding) for finding in findings],
-                "model": {"name": model.name, "version": model.version, "sha256": model.digest},
+                "model": model.as_json(),
             }
             file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1
@@ -102,5 +113,6 @@ def write_json_lines(out: Path, answers: Iterable[tuple[str, Sequence[Finding]]]
 
 def _as_json(finding: Finding) -> dict[str, Any]:
     named = {"name": finding.name} if finding.name else {}
-    scored = {} if finding.score is None else {"score": round(float(finding.score), 6)}
-    return {"scheme": "UMLS", "concept": finding.concept, **named, **scored}
+    numbers = {"score": finding.score, "threshold": finding.threshold}
+    known = {key: round(float(number), 6) for key, number in numbers.items() if number is not None}
+    return {"scheme": "UMLS", "concept": finding.concept, **named, **known}

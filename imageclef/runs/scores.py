@@ -6,9 +6,11 @@ what an answer could hang on is kept, the highest scores of each image; the othe
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from imageclef.learners.checkpoint import load_tensors, save_tensors
 
 SCORES, HELD_OUT, HELD_OUT_SCORES = "scores.safetensors", "held-out.csv", "held-out-scores.safetensors"
 """In the folder ``NAME`` beside ``NAME.csv``: its scores, its model's held-out run, and theirs."""
+
+_ARRAYS: Mapping[str, type[np.generic]] = {"data": np.float32, "indices": np.int32, "indptr": np.int64}
 
 KEPT = 100
 """Scores of an image: as many concepts as the most generous edition takes in an answer."""
@@ -89,9 +93,10 @@ class Scores:
         tensors = {
             "ids": _text(self.ids),
             "concepts": _text(self.concepts),
-            "data": torch.from_numpy(self.matrix.data.astype(np.float32)),
-            "indices": torch.from_numpy(self.matrix.indices.astype(np.int32)),
-            "indptr": torch.from_numpy(self.matrix.indptr.astype(np.int64)),
+            **{
+                name: torch.from_numpy(getattr(self.matrix, name).astype(kind))
+                for name, kind in _ARRAYS.items()
+            },
         }
         save_tensors(path, tensors, {})
 
@@ -105,12 +110,39 @@ class Scores:
         tensors, _ = load_tensors(path)
         try:
             ids, concepts = _lines(tensors["ids"]), _lines(tensors["concepts"])
-            data, indices, indptr = (tensors[name].numpy() for name in ("data", "indices", "indptr"))
-            matrix = csr_array((data, indices, indptr), shape=(len(ids), len(concepts)))
-            matrix.check_format()
-        except (KeyError, ValueError) as error:
+            data, indices, starts = (_array(tensors, name) for name in _ARRAYS)
+            _check(ids, concepts, indices, starts)
+            matrix = csr_array((data, indices, starts), shape=(len(ids), len(concepts)))
+            matrix.sort_indices()
+            if not matrix.has_canonical_format:
+                raise ValueError("two scores of one concept for one image")
+        except (KeyError, ValueError, TypeError) as error:
             raise ArtifactError(f"{path}: {error}; expected the scores of a run") from None
         return cls(ids, tuple(concepts), matrix)
+
+
+def _array(tensors: Mapping[str, torch.Tensor], name: str) -> NDArray[Any]:
+    array: NDArray[Any] = tensors[name].numpy()
+    if array.dtype != _ARRAYS[name]:
+        raise ValueError(f"{name} of {array.dtype}, not {_ARRAYS[name].__name__}")
+    return array
+
+
+def _check(ids: Sequence[str], concepts: Sequence[str], indices: NDArray[Any], starts: NDArray[Any]) -> None:
+    """Refuse, by a `ValueError`, what no run has.
+
+    scipy's own check lets a negative number of entries pass, and reads outside of its arrays then.
+    """
+    for kind, names in (("image", ids), ("concept", concepts)):
+        if len(set(names)) < len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
+            raise ValueError(f"{kind} '{twice}' appears twice")
+    if indices.ndim != 1 or starts.shape != (len(ids) + 1,):
+        raise ValueError(f"{len(ids)} images, but starts of shape {starts.shape}")
+    if starts[0] != 0 or starts[-1] != len(indices) or (starts[1:] < starts[:-1]).any():
+        raise ValueError(f"starts that do not rise from 0 to {len(indices)}")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(concepts):
+        raise ValueError(f"a column that is none of the {len(concepts)} concepts")
 
 
 def _text(names: Sequence[str]) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """Answers go back to the archive: a DICOM Structured Report for each image.
 
 A report is a measurement report (TID 1500) with one group for each finding: its UMLS concept, how certain it
-is, the image and frame it was found in, and the model with its digest. It is complete, and neither verified
-nor final: nobody has looked at it. Its instance, series and tracking UIDs follow from what it says, so that
-the same answers make the same report.
+is, the image and frame it was found in, and the model with its digest and threshold. It is complete, and
+neither verified nor final: nobody has looked at it. Its times are those of the answers, and its instance,
+series and tracking UIDs follow from what it says, so that the same answers make the same bytes.
 
 A Structured Report belongs to a patient, whose name and dates DICOM has it repeat from the image: it is for
 the archive that the image is from. What `imageclef.runs.findings` writes holds no such thing.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from highdicom.sr import (
@@ -31,17 +31,16 @@ from highdicom.sr import (
     ObserverContext,
     SourceImageForMeasurementGroup,
     TrackingIdentifier,
-    srread,
 )
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from imageclef.data.dicom.recognition import file_and_frame
-from imageclef.errors import DataError
+from imageclef.errors import ArtifactError, DataError
 from imageclef.runs.findings import Finding, Model, check_findings
 
 _MAKER = "imageclef"
-_DIGEST_NAME = "model sha256 "
+DIGEST_NAME, THRESHOLD_NAME = "model sha256 ", "threshold "
 _LONGEST_MEANING = 64
 _DEFERRED = 2**16
 _SERIES_NUMBER = 9000
@@ -49,28 +48,11 @@ _SERIES_NUMBER = 9000
 
 _PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
 _DEVICE = CodedConcept("121007", "DCM", "Device")
-_CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
+CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
 _PERCENT = CodedConcept("%", "UCUM", "Percent")
 
 # highdicom warns of what the image's own header lacks, and quotes it.
 warnings.filterwarnings("ignore", module="highdicom")
-
-
-@dataclass(frozen=True)
-class Reported:
-    """What a report says.
-
-    Attributes:
-        instance: SOP Instance UID of the image.
-        frame: its number, from 1; None for an image of one frame.
-        findings: in the report's order.
-        model: what made them.
-    """
-
-    instance: str
-    frame: int | None
-    findings: tuple[Finding, ...]
-    model: Model
 
 
 def write_structured_report(image: Path, findings: Sequence[Finding], model: Model, out: Path) -> str:
@@ -87,6 +69,7 @@ def write_structured_report(image: Path, findings: Sequence[Finding], model: Mod
 
     Raises:
         DataError: a finding or the model cannot be written so, or the image cannot be read.
+        ArtifactError: `out` cannot be written.
     """
     check_findings(findings, model)
     file, number = file_and_frame(image)
@@ -108,38 +91,13 @@ def write_structured_report(image: Path, findings: Sequence[Finding], model: Mod
         )
         # highdicom writes Latin-1, in which neither every patient's name nor every concept's can be written.
         report.SpecificCharacterSet = "ISO_IR 192"
+        _date(report, model.made)
         report.save_as(out)
     except OSError as error:
-        raise DataError(f"{out}: {error.strerror}; expected a place for a report") from None
+        raise ArtifactError(f"{out}: {error.strerror}; expected a place for a report") from None
     except Exception as error:  # highdicom lets through whatever it misses in the header
         raise DataError(f"{image}: no report can be made of it ({type(error).__name__})") from None
     return str(report.SOPInstanceUID)
-
-
-def read_structured_report(path: Path) -> Reported:
-    """Read a report that `write_structured_report` wrote, with highdicom's own reader.
-
-    Raises:
-        DataError: it cannot be read, or is not such a report.
-    """
-    try:
-        content = srread(path).content
-        if not isinstance(content, MeasurementReport):
-            raise DataError(f"{path}: another kind of report; expected a report of findings")
-        groups = content.get_image_measurement_groups()
-        sources = [source for group in groups for source in group.source_images]
-        frames = sources[0].referenced_frame_numbers
-        model = _model_of(groups[0])
-        kinds = [(group, group.finding_type) for group in groups]
-        findings = tuple(_finding_of(group, kind) for group, kind in kinds if kind is not None)
-        return Reported(
-            str(sources[0].referenced_sop_instance_uid), int(frames[0]) if frames else None, findings, model
-        )
-    except DataError:
-        raise
-    except Exception as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise DataError(f"{path}: {reason}; expected a report of findings") from None
 
 
 def _header(image: Path) -> Dataset:
@@ -174,9 +132,19 @@ def _frame(image: Path, header: Dataset, number: int) -> int | None:
 
 def _lines(header: Dataset, frame: int | None, findings: Sequence[Finding], model: Model) -> str:
     """Everything that a report says, as text."""
-    parts = [str(header.SOPInstanceUID), str(frame), model.name, model.version, model.digest]
-    parts += [f"{finding.concept}\t{finding.name}\t{finding.score!r}" for finding in findings]
+    parts = [str(header.SOPInstanceUID), str(frame), *model.as_json().values()]
+    parts += [f"{one.concept}\t{one.name}\t{one.score!r}\t{one.threshold!r}" for one in findings]
     return "\n".join(parts)
+
+
+def _date(report: Dataset, made: datetime) -> None:
+    """Put the time of the answers, in that of the place, where highdicom put that of the writing."""
+    local = made.astimezone()
+    for kind in ("Content", "InstanceCreation"):
+        setattr(report, f"{kind}Date", f"{local:%Y%m%d}")
+        setattr(report, f"{kind}Time", f"{local:%H%M%S}")
+    for equipment in report.get("ContributingEquipmentSequence", ()):
+        equipment.ContributionDateTime = f"{local:%Y%m%d%H%M%S}"
 
 
 def _content(
@@ -203,42 +171,22 @@ def _group(
 ) -> MeasurementsAndQualitativeEvaluations:
     """The group of a finding; without one it says which image was looked at, and by what."""
     concept = finding.concept if finding else "no finding"
-    algorithm = AlgorithmIdentification(
-        name=model.name[:64], version=model.version, parameters=[_DIGEST_NAME + model.digest]
-    )
+    parameters = [DIGEST_NAME + model.digest]
+    if finding and finding.threshold is not None:
+        parameters.append(f"{THRESHOLD_NAME}{finding.threshold:.7g}")
+    algorithm = AlgorithmIdentification(name=model.name[:64], version=model.version, parameters=parameters)
     kind, certainty = None, None
     if finding:
         kind = CodedConcept(concept, "UMLS", (finding.name or concept)[:_LONGEST_MEANING])
     if finding and finding.score is not None:
         percent = float(f"{100 * finding.score:.7g}")
-        certainty = [Measurement(name=_CERTAINTY, value=percent, unit=_PERCENT)]
+        certainty = [Measurement(name=CERTAINTY, value=percent, unit=_PERCENT)]
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=_uid("finding", concept, said), identifier=concept),
         finding_type=kind,
         algorithm_id=algorithm,
         measurements=certainty,
         source_images=[source],
-    )
-
-
-def _finding_of(group: MeasurementsAndQualitativeEvaluations, kind: CodedConcept) -> Finding:
-    if kind.scheme_designator != "UMLS":
-        raise ValueError("a finding of another coding scheme")
-    certainty = group.get_measurements(_CERTAINTY)
-    score = float(certainty[0].value) / 100 if certainty else None
-    return Finding(str(kind.value), score, "" if kind.meaning == kind.value else str(kind.meaning))
-
-
-def _model_of(group: MeasurementsAndQualitativeEvaluations) -> Model:
-    said = {
-        str(item.ConceptNameCodeSequence[0].CodeMeaning): str(item.TextValue)
-        for item in group[0].ContentSequence
-        if item.ValueType == "TEXT"
-    }
-    return Model(
-        said["Algorithm Name"],
-        said["Algorithm Version"],
-        said["Algorithm Parameters"].removeprefix(_DIGEST_NAME),
     )
 
 

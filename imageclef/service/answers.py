@@ -52,21 +52,36 @@ class Pictures(Answer):
     total: int
 
 
+class Regions(Answer):
+    """Where the query and an image agree: two grids of numbers between 0 and 1, by row from the top.
+
+    Either spans the whole picture; 1 is where it adds most to the similarity, 0 where nothing or less.
+    """
+
+    query: list[list[float]] = Field(examples=[[[0.0, 0.2], [0.1, 1.0]]])
+    image: list[list[float]] = Field(examples=[[[0.0, 1.0], [0.3, 0.4]]])
+
+
 class Hit(Picture):
     """An image that was found.
 
     `distance` falls with likeness: Euclidean, or 1 - cosine similarity. `similarity` is the cosine
     similarity, null where the index is Euclidean. `shared` are the concepts it has in common with the query.
+    `regions` is null unless `why` was asked, and where `explained` says so.
     """
 
     rank: int
     distance: float
     similarity: float | None
     shared: list[str]
+    regions: Regions | None
 
 
 class Query(Answer):
-    """What was asked: how many uploads, which indexed images, and the concepts of the latter."""
+    """What was asked: how many uploads, which indexed images, and the concepts of the latter.
+
+    With `why` the concepts of uploads are those that are detected in them.
+    """
 
     uploads: int
     ids: list[str]
@@ -74,11 +89,17 @@ class Query(Answer):
 
 
 class Similar(Answer):
-    """The images that are most like the query, nearest first; fewer than asked for where fewer pass."""
+    """The images that are most like the query, nearest first; fewer than asked for where fewer pass.
+
+    `state` is that of the collection. `explained` says what the regions are, or why there are none; null
+    unless `why` was asked.
+    """
 
     query: Query
     metric: Literal["l2", "cosine"]
     hits: list[Hit]
+    state: str
+    explained: str | None
 
 
 class PluginHit(Answer):
@@ -112,10 +133,13 @@ class Detected(Answer):
 
 
 class MapPoints(Answer):
-    """The map of the collection: a place between -1 and 1 for each image shown, out of `total`."""
+    """The map of the collection: a place between -1 and 1 for each image shown, out of `total`.
+
+    `explained` are the shares of the variance on either axis.
+    """
 
     method: str
-    explained: tuple[float, float]
+    explained: list[float] = Field(min_length=2, max_length=2)
     total: int
     ids: list[str]
     x: list[float]
@@ -129,13 +153,51 @@ class MapPlaces(Answer):
     places: list[int]
 
 
+class Value(Answer):
+    """A value of a column, and the number of indexed images that have it."""
+
+    value: str = Field(examples=["CT"])
+    images: int
+
+
+class Column(Answer):
+    """A column of the metadata and its values, the most frequent first."""
+
+    column: str = Field(examples=["modality"])
+    values: list[Value]
+
+
+class Columns(Answer):
+    """What answers can be narrowed by; columns with many values, and those that identify, are not shown."""
+
+    columns: list[Column]
+
+
+class Profile(Answer):
+    """Feature sets that are searched together, and their weights; the name is empty for the one without."""
+
+    name: str
+    features: list[str]
+    weights: list[float]
+
+
+class Profiles(Answer):
+    """What `?profile=NAME` can be, the one that is taken without it first."""
+
+    profiles: list[Profile]
+
+
 class Collection(Answer):
-    """What is indexed; `detects` says whether `POST /concepts` is answered."""
+    """What is indexed; `detects` says whether `POST /concepts` is answered.
+
+    `state` changes whenever the index does.
+    """
 
     images: int
     metric: Literal["l2", "cosine"]
     detects: bool
     body_bytes: int
+    state: str
 
 
 class Health(Answer):

@@ -15,14 +15,15 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from imageclef.data.bulk_decoding import cores
 from imageclef.errors import DataError
-from imageclef.service.access import COOKIE, Gate
 from imageclef.service.answers import Health, Refusal, Token
-from imageclef.service.archive import Archive
-from imageclef.service.door import Bounds, Door
-from imageclef.service.metrics import CONTENT_TYPE, Metrics
-from imageclef.service.page import StaticFile, page, static_files
-from imageclef.service.routes import routes
-from imageclef.service.workers import Busy, Pool
+from imageclef.service.entry.access import COOKIE, Gate
+from imageclef.service.entry.door import Bounds, Door
+from imageclef.service.entry.metrics import CONTENT_TYPE, Metrics
+from imageclef.service.entry.workers import Busy, Pool
+from imageclef.service.page.document import StaticFile, page, static_files
+from imageclef.service.rest import collection, questions
+from imageclef.service.rest.parameters import Service
+from imageclef.service.served.live import Archives, NoProfile, Unopened
 
 _ANYWHERE: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "Another host is named, or the request cannot be read."},
@@ -32,11 +33,11 @@ _ANYWHERE: dict[int | str, dict[str, Any]] = {
 _SENTENCES = {404: "there is nothing at this address", 405: "this address is not asked in this way"}
 
 
-def create_app(archive: Archive, gate: Gate, bounds: Bounds | None = None) -> FastAPI:
-    """The service over an archive.
+def create_app(archives: Archives, gate: Gate, bounds: Bounds | None = None) -> FastAPI:
+    """The service over some archives.
 
     Args:
-        archive: what is served.
+        archives: what is served.
         gate: who is answered.
         bounds: how much is taken on.
     """
@@ -45,7 +46,7 @@ def create_app(archive: Archive, gate: Gate, bounds: Bounds | None = None) -> Fa
     drawing = Pool("pictures", 2, bounds.pictures)
     metrics = Metrics(
         (
-            ("imageclef_images", "Images in the index.", lambda: len(archive.searcher)),
+            ("imageclef_images", "Images in the index.", lambda: _images(archives)),
             ("imageclef_searches", "Questions at work and waiting.", lambda: searching.jobs),
             ("imageclef_pictures", "Pictures at work and waiting.", lambda: drawing.jobs),
         )
@@ -54,8 +55,8 @@ def create_app(archive: Archive, gate: Gate, bounds: Bounds | None = None) -> Fa
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        searching.close()
-        drawing.close()
+        for closed in (searching, drawing, archives):
+            closed.close()
 
     # Its pages of documentation load scripts from elsewhere; the description itself is at /openapi.json.
     app = FastAPI(
@@ -67,12 +68,19 @@ def create_app(archive: Archive, gate: Gate, bounds: Bounds | None = None) -> Fa
         lifespan=lifespan,
         responses=_ANYWHERE,
     )
-    app.include_router(routes(archive, searching, drawing, bounds.body_bytes))
+    app.state.service = Service(archives, searching, drawing, bounds.body_bytes)
+    app.include_router(collection.router)
+    app.include_router(questions.router)
     _service_routes(app, gate, metrics)
     _page_routes(app)
     _errors(app)
     app.add_middleware(Door, gate=gate, bounds=bounds, metrics=metrics)
     return app
+
+
+def _images(archives: Archives) -> int:
+    archive = archives.now()
+    return len(archive.searcher) if archive else 0
 
 
 def _service_routes(app: FastAPI, gate: Gate, metrics: Metrics) -> None:
@@ -145,6 +153,15 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(DataError)
     async def unusable(request: Request, error: DataError) -> JSONResponse:
         return _answer(422, str(error))
+
+    @app.exception_handler(NoProfile)
+    async def no_profile(request: Request, error: NoProfile) -> JSONResponse:
+        return _answer(404, "there is no index of such a profile; expected one of GET /profiles")
+
+    @app.exception_handler(Unopened)
+    async def unopened(request: Request, error: Unopened) -> JSONResponse:
+        sentence = "the index of this profile cannot be opened; the service's log says why"
+        return _answer(503, sentence, {"Retry-After": "60"})
 
     @app.exception_handler(Busy)
     async def busy(request: Request, error: Busy) -> JSONResponse:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imageclef.stages.ensembles import ensemble
     from imageclef.stages.exchange import import_features
     from imageclef.stages.features import extract
+    from imageclef.stages.findings_out import findings
     from imageclef.stages.images import ingest
     from imageclef.stages.indexing import index, index_add, index_check, index_info, index_remove
     from imageclef.stages.learner import train
@@ -41,6 +42,7 @@ __all__ = [
     "ensemble",
     "evaluate",
     "extract",
+    "findings",
     "import_features",
     "index",
     "index_add",
@@ -79,6 +81,7 @@ _MODULE_OF = {
     "merge": "score",
     "check": "checking",
     "ensemble": "ensembles",
+    "findings": "findings_out",
     "report_runs": "reporting",
     "demo": "walk",
 }

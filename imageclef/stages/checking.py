@@ -9,11 +9,16 @@ from imageclef.config import Config
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.checking import check as check_index
 from imageclef.retrieval.stored import ABOUT
+from imageclef.runs.publishing import BEGUN
+from imageclef.runs.publishing import damaged as damaged_files
 from imageclef.stages.report import Report, shown
+
+_BEGUN = (".partial", f".{BEGUN}")
+_PLACES = ("collections/*", "stores/*", "learners/*", "features/*/*", "classifiers/*", "indexes/*")
 
 
 def check(config: Config, reporter: Reporter | None = None) -> Report:
-    """Verify all artifacts: a flipped byte, a file cut short, missing or added, another format.
+    """Verify all artifacts, the index and the runs: a flipped byte, a file cut short, missing or added.
 
     Args:
         config: names the workspace.
@@ -38,11 +43,24 @@ def check(config: Config, reporter: Reporter | None = None) -> Report:
         faults = check_index(path)
         damaged += bool(faults)
         report.notes += faults
-    stopped = sorted(path for path in workspace.glob("**/.*.partial") if path.is_dir())
+    runs = sorted(workspace.glob("runs/*.json"))
+    for path in runs:
+        faults = damaged_files(path)
+        damaged += bool(faults)
+        report.notes += faults
+    stopped = _stopped(workspace, {*published, *indexes})
     report.notes += [f"{shown(path)}: was stopped; the same command goes on with it" for path in stopped]
     report.ok = not damaged
-    report.figures = {"artifacts": len(published) + len(indexes), "damaged": damaged, "stopped": len(stopped)}
+    checked = len(published) + len(indexes) + len(runs)
+    report.figures = {"artifacts": checked, "damaged": damaged, "stopped": len(stopped)}
     return report.done()
+
+
+def _stopped(workspace: Path, published: set[Path]) -> list[Path]:
+    """Folders that a stage has begun: hidden ones, and those in an artifact's place that have no manifest."""
+    hidden = [path for path in workspace.glob("**/.*") if path.is_dir() and path.suffix in _BEGUN]
+    places = (path for place in _PLACES for path in workspace.glob(place) if not _hidden(path, workspace))
+    return sorted([*hidden, *(path for path in places if path.is_dir() and path not in published)])
 
 
 def _hidden(path: Path, workspace: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from imageclef.config import Config
-from imageclef.data.decoding import decode
+from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.sheets import Tile, write_pairs
 from imageclef.errors import ImageRefused
 from imageclef.progress import Reporter, Silent
@@ -79,11 +79,12 @@ def _draw(
     workspace: Workspace, left: str, right: str, pairs: list[tuple[str, str, float]], sheet: Path
 ) -> None:
     """The nearest pairs, decoded from their files; without a pair there is nothing to draw."""
+    config = workspace.config
 
     def tile(collection: str, image_id: str, caption: str) -> Tile:
-        folder = workspace.config.collection(collection).images
+        path = config.collection(collection).images / workspace.store(collection).path_of(image_id)
         try:
-            pixels = decode(folder / workspace.store(collection).path_of(image_id), _SHEET_SIZE, "rgb").pixels
+            pixels = decode_guarded(path, _SHEET_SIZE, "rgb", config.ingest).pixels
         except ImageRefused as refusal:
             pixels, caption = np.zeros((_SHEET_SIZE, _SHEET_SIZE, 3), np.uint8), str(refusal)
         return Tile(pixels, (image_id, caption))

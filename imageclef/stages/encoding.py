@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from imageclef.data.decoding import decode
+from imageclef.config import ReadingSettings
+from imageclef.data.decoding import Mode
+from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.errors import DataError, ImageRefused
-from imageclef.features.columns import brought_to
-from imageclef.features.extract import features_of
-from imageclef.learners.base import Learner
+from imageclef.features.encoding import Encoding
 from imageclef.workspace import Workspace
 
 
@@ -24,23 +24,21 @@ def encode(workspace: Workspace, images: Sequence[Path]) -> NDArray[np.float32]:
         DataError: an image cannot be read.
         ConfigError: a set is not of a learner that is here.
     """
-    learners = workspace.learners()
-    blocks = [_encoded(workspace, learner, images) for learner in learners]
-    if len(blocks) == 1:
-        return blocks[0]
-    weights = workspace.config.weights or (1.0,) * len(blocks)
-    return np.hstack([brought_to(weight**0.5, block) for weight, block in zip(weights, blocks, strict=True)])
-
-
-def _encoded(workspace: Workspace, learner: Learner, images: Sequence[Path]) -> NDArray[np.float32]:
-    size, mode = learner.settings.image_size, learner.mode
-    rows = []
-    for image in images:
-        try:
-            decoded = decode(image, size, mode, workspace.config.ingest.window)
-        except ImageRefused as refusal:
-            raise DataError(f"{image}: {refusal}; expected an image file") from None
-        batch = torch.from_numpy(decoded.pixels).permute(2, 0, 1).expand(3, -1, -1)[None].to(workspace.device)
-        found = features_of(learner, batch, workspace.config.extract.output, workspace.precision)
-        rows.append(found.cpu().numpy())
+    config = workspace.config
+    encoding = Encoding(
+        workspace.learners(), config.weights, config.extract.output, workspace.precision, workspace.device
+    )
+    rows = [encoding(partial(pixels_of, image, reading=config.ingest)).compared for image in images]
     return np.concatenate(rows)
+
+
+def pixels_of(image: Path, size: int, mode: Mode, reading: ReadingSettings) -> NDArray[np.uint8]:
+    """Pixels (size, size, channels) of an image that is asked about.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return decode_guarded(image, size, mode, reading).pixels
+    except ImageRefused as refusal:
+        raise DataError(f"{image}: {refusal}; expected an image file") from None

@@ -14,8 +14,13 @@ from imageclef.errors import DataError
 _SALT_BYTES = 32
 
 
-def found_images(config: Config, folder: Path) -> FoundImages:
+def found_images(config: Config, folder: Path, listing: Path | None = None) -> FoundImages:
     """List the images of a folder; the salt of patients' ids is made when it is first needed.
+
+    Args:
+        config: says which DICOM files and frames are taken.
+        folder: of the collection.
+        listing: a DICOMDIR in it; only the files that it names are taken.
 
     Raises:
         ConfigError: the choice of frames is none.
@@ -24,7 +29,7 @@ def found_images(config: Config, folder: Path) -> FoundImages:
     settings = config.ingest
     salt = _salt(settings.salt)
     choice = DicomChoice(FrameChoice(settings.frames), settings.headerless, salt)
-    found = find_images(folder, choice)
+    found = find_images(folder, choice, listing)
     if found.dicom is not None and found.dicom.images and not settings.salt.exists():
         _keep(settings.salt, salt)
     return found
@@ -40,9 +45,20 @@ def _salt(path: Path) -> bytes:
 
 
 def _keep(path: Path, salt: bytes) -> None:
-    """Write the salt for its owner alone."""
+    """Write the salt, whole or not at all, for its owner alone."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(salt)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(
+                partial, path
+            )  # fails where another process has made one meanwhile, as a rename would not
+        finally:
+            partial.unlink()
+    except FileExistsError:
+        raise DataError(f"{path}: just made by another process; run the same command again") from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; expected a place for the salt of patients' ids") from None

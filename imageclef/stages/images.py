@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
-from imageclef.artifacts import Recipe, building, file_digest, up_to_date
-from imageclef.config import CollectionSettings, Config
-from imageclef.data.collection import FoundImages, fingerprint, read_groups
-from imageclef.data.concept_list import ConceptLists, read_concept_list, write_concept_list
+from imageclef.artifacts import Recipe, building, up_to_date
+from imageclef.config import Config, ReadingSettings
+from imageclef.data.collection import FoundImages, Refusal, fingerprint
+from imageclef.data.decoding import CHANNELS
 from imageclef.data.store import FORMAT, ImageStore, build_store
 from imageclef.errors import DataError
 from imageclef.progress import Reporter, Silent
+from imageclef.stages.described import describe, read_tables
 from imageclef.stages.found import found_images
-from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.stages.refused import by_class, refused_in_words
+from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import Workspace
 
-if TYPE_CHECKING:
-    from imageclef.data.dicom.survey import Survey
 
-
-def ingest(config: Config, collection: str | None = None, reporter: Reporter | None = None) -> Report:
+def ingest(
+    config: Config,
+    collection: str | None = None,
+    reporter: Reporter | None = None,
+    *,
+    strict: bool = False,
+    accept_truncated: bool = False,
+) -> Report:
     """Decode every collection, or the one named, for the learner of the configuration.
+
+    Args:
+        config: names the collections, and in ``ingest`` how files are read.
+        collection: one of them.
+        reporter: told about the progress.
+        strict: whether a file that is refused is an error; then nothing of its collection is published.
+        accept_truncated: whether pictures that are cut short are read up to the break, and marked so.
 
     Raises:
         ConfigError: a setting is wrong.
-        DataError: a folder or a list cannot be used.
+        DataError: a folder or a list cannot be used, or a file is refused where none may be.
     """
+    asked = {"strict": strict, "accept_truncated": accept_truncated}
+    settings = config.ingest.model_copy(update={key: True for key, value in asked.items() if value})
+    config = config.model_copy(update={"ingest": settings})
     workspace, report = Workspace(config), Report("ingest")
     for name in workspace.chosen(collection):
         _ingest_one(workspace, name, report, reporter or Silent())
@@ -34,136 +49,73 @@ def ingest(config: Config, collection: str | None = None, reporter: Reporter | N
 
 
 def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Reporter) -> None:
+    """Read and check what is cheap, decode, and only then publish: what is refused changes nothing."""
     settings = workspace.config.collection(name)
-    found = found_images(workspace.config, settings.images)
+    found = found_images(workspace.config, settings.images, settings.listing)
     state = fingerprint(settings.images, found.images)
     report.read.append(f"{settings.images}: {count_of(len(found.images), 'image')}")
     if found.dicom is not None and found.dicom.skipped:
         kinds = ", ".join(f"{count:,} {reason}" for reason, count in found.dicom.skipped.most_common())
         report.notes.append(f"{name}: DICOM files without a picture: {kinds}")
-    _describe(workspace, name, settings, found, state, report)
-    _decode(workspace, name, settings, found, state, report, reporter)
+    tables = read_tables(name, settings, found, report)
+    _require_none(workspace, name, found.refused)
+    store = _decoded(workspace, name, found, state, report, reporter)
+    describe(workspace.collection_path(name), tables, found, state, report)
+    figures = {"images": len(store), "refused": len(store.refused), "by_class": by_class(store.refused)}
+    report.figures[name] = {**report.figures.get(name, {}), **figures}
+    if store.refused:
+        listed = shown(store.folder / "refused.csv")
+        report.notes.append(f"{name}: {refused_in_words(store.refused)}; all of them in {listed}")
 
 
-def _decode(
-    workspace: Workspace,
-    name: str,
-    settings: CollectionSettings,
-    found: FoundImages,
-    state: str,
-    report: Report,
-    reporter: Reporter,
-) -> None:
-    """Publish the store at the learner's size; say what was refused."""
-    path, size = workspace.store_path(name), workspace.choice.settings.image_size
-    unusable = sorted(refusal.path for refusal in found.refused)
-    about: dict[str, Any] = {
-        "format": FORMAT,
-        "size": size,
-        "mode": workspace.mode,
-        "folder": str(settings.images),
-        "unusable": unusable,
-    }
-    window = workspace.config.ingest.window
-    if found.dicom is not None and found.dicom.images:
-        about["window"] = window
-    recipe = Recipe("ingest", about, {"images": state})
+def _decoded(
+    workspace: Workspace, name: str, found: FoundImages, state: str, report: Report, reporter: Reporter
+) -> ImageStore:
+    """Publish the store at the learner's size."""
+    path, settings = workspace.store_path(name), workspace.config.ingest
+    size, mode = workspace.choice.settings.image_size, workspace.mode
+    recipe = _recipe(workspace, name, found, state)
     if up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
-    else:
-        bar = reporter.progress(f"decoding {name}", len(found.images), "images")
-        channels = 1 if workspace.mode == "grey" else 3
-        needs = len(found.images) * size**2 * channels
-        with building(path, recipe, needs=needs) as folder, bar as advance:
-            workers = workspace.config.ingest.workers
-            build_store(
-                settings.images,
-                found.images,
-                folder,
-                size,
-                workspace.mode,
-                workers,
-                advance,
-                found.refused,
-                window,
-            )
-        report.wrote.append(shown(path))
-    store = ImageStore.open(path)
-    refused = store.refused
-    report.figures[name] = {**report.figures.get(name, {}), "images": len(store), "refused": len(refused)}
-    if refused:
-        reasons = name_some([f"{refusal.path} ({refusal.reason})" for refusal in refused])
-        files = count_of(len(refused), "file")
-        report.notes.append(
-            f"{name}: {files} refused: {reasons}; all of them in {shown(path / 'refused.csv')}"
+        store = ImageStore.open(path)
+        _require_none(workspace, name, store.refused)
+        return store
+    bar = reporter.progress(f"decoding {name}", len(found.images), "images")
+    needs = len(found.images) * size**2 * CHANNELS[mode]
+    with building(path, recipe, needs=needs) as folder, bar as advance:
+        built = build_store(
+            workspace.config.collection(name).images,
+            found.images,
+            folder,
+            size,
+            mode,
+            settings.workers,
+            advance,
+            found.refused,
+            settings,
         )
-
-
-def _describe(
-    workspace: Workspace,
-    name: str,
-    settings: CollectionSettings,
-    found: FoundImages,
-    state: str,
-    report: Report,
-) -> None:
-    """Publish what is known of the collection beside its pixels; say what has no partner."""
-    concepts = read_concept_list(settings.concepts) if settings.concepts else None
-    groups = read_groups(settings.groups) if settings.groups else None
-    files = {"concepts": settings.concepts, "groups": settings.groups}
-    inputs = {key: file_digest(path) for key, path in files.items() if path is not None}
-    path = workspace.collection_path(name)
-    recipe = Recipe("ingest", {key: str(value) for key, value in files.items()}, {"images": state, **inputs})
-    on_disk = {image.image_id for image in found.images}
-    if concepts is not None:
-        report.read.append(f"{settings.concepts}: {count_of(len(concepts), 'image')}")
-        _note_partners(name, concepts, on_disk, report)
-    if up_to_date(path, recipe):
-        report.skipped.append(f"{shown(path)}: up to date")
-        return
-    with building(path, recipe) as folder:
-        ids = list(concepts) if concepts is not None else sorted(on_disk)
-        _write_lines(folder / "ids.txt", ids)
-        if concepts is not None:
-            write_concept_list(folder / "concepts.tsv", concepts)
-            _write_lines(folder / "without-image.txt", [i for i in concepts if i not in on_disk])
-            _write_lines(folder / "without-concepts.txt", sorted(on_disk - concepts.keys()))
-        if groups is not None and settings.groups is not None:
-            (folder / "groups.csv").write_bytes(settings.groups.read_bytes())
-        elif found.dicom is not None and found.dicom.images:
-            _write_groups(folder / "groups.csv", found.dicom)
+        _require_none(workspace, name, built.refused)
     report.wrote.append(shown(path))
+    return ImageStore.open(path)
 
 
-def _write_groups(path: Path, survey: Survey) -> None:
-    """A table of groups of what the headers say: hashed patients, and what identifies nobody."""
-    groups = survey.groups()
-    table = survey.metadata()
-    table.insert(0, "group", [groups[image_id] or str(image_id) for image_id in table.index])
-    table.to_csv(path, lineterminator="\n")
-
-
-def _note_partners(name: str, concepts: ConceptLists, on_disk: set[str], report: Report) -> None:
-    without_image = [image_id for image_id in concepts if image_id not in on_disk]
-    without_line = sorted(on_disk - concepts.keys())
-    if len(without_image) == len(concepts):
-        raise DataError(
-            f"{name}: no id of the concept list is the name of an image file; the list begins with "
-            f"'{next(iter(concepts), '')}', the files with '{min(on_disk, default='')}'"
-        )
-    figures = {
-        "listed": len(concepts),
-        "without_image": len(without_image),
-        "without_concepts": len(without_line),
+def _recipe(workspace: Workspace, name: str, found: FoundImages, state: str) -> Recipe:
+    """What the store is made from; the window only where it can matter."""
+    settings = workspace.config.ingest
+    windowed = found.dicom is not None and found.dicom.images
+    about = {
+        "format": FORMAT,
+        "size": workspace.choice.settings.image_size,
+        "mode": workspace.mode,
+        "folder": str(workspace.config.collection(name).images),
+        "unusable": sorted(refusal.path for refusal in found.refused),
+        **settings.model_dump(include=set(ReadingSettings.model_fields) - {"window"}),
+        **({"window": settings.window} if windowed else {}),
     }
-    report.figures[name] = figures
-    if without_image:
-        listed = count_of(len(without_image), "listed image")
-        report.notes.append(f"{name}: {listed} without a file: {name_some(without_image)}")
-    if without_line:
-        files = count_of(len(without_line), "file")
-        report.notes.append(f"{name}: {files} without a line in the concept list: {name_some(without_line)}")
+    return Recipe("ingest", about, {"images": state})
 
 
-def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+def _require_none(workspace: Workspace, name: str, refused: Sequence[Refusal]) -> None:
+    """Where the ingest is strict, a refusal is an error."""
+    if refused and workspace.config.ingest.strict:
+        raise DataError(f"{name}: {refused_in_words(refused)}; expected none, as the ingest is strict")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
+from imageclef.config import CollectionSettings
 from imageclef.data.collection import fingerprint
 from imageclef.data.dicom.recognition import file_and_frame
 from imageclef.errors import ArtifactError, MissingArtifact
@@ -53,14 +54,18 @@ def collection_files(workspace: Workspace, name: str, ids: Iterable[str]) -> lis
 
     A file is taken to be what was ingested if nothing in the folder has changed since.
     """
-    folder, store = workspace.config.collection(name).images, workspace.store(name)
+    settings, store = workspace.config.collection(name), workspace.store(name)
+    folder = settings.images
     known = set(store.ids)
     files = [IndexedFile(i, str(folder.resolve()), store.path_of(i) if i in known else "") for i in ids]
     ingested = workspace.artifact("store", name).manifest["inputs"]["images"]
-    unchanged = (
-        folder.is_dir() and fingerprint(folder, found_images(workspace.config, folder).images) == ingested
-    )
+    unchanged = folder.is_dir() and _state(workspace, settings) == ingested
     return [file.as_now() for file in files] if unchanged else files
+
+
+def _state(workspace: Workspace, settings: CollectionSettings) -> str:
+    found = found_images(workspace.config, settings.images, settings.listing)
+    return fingerprint(settings.images, found.images)
 
 
 def keep_files(index: Index, files: Iterable[IndexedFile]) -> None:

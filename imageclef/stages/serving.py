@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from imageclef.config import Config
+from imageclef.config import Config, with_profile
+from imageclef.data.concept_names import read_concept_names
 from imageclef.errors import ConfigError
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.index import Index
@@ -34,8 +35,11 @@ def serve(
 ) -> Report:
     """Answer questions about the indexed images, from a browser or a program, until stopped by a signal.
 
+    An index that is changed meanwhile is taken up by itself. Of the profiles of the configuration those whose
+    index has been built can be chosen between.
+
     Args:
-        config: the configuration.
+        config: the configuration; with a profile, that one is what visitors see first.
         host: the address to listen on.
         port: likewise; 0 for any that is free.
         token: demanded of every request; by default that of the environment variable `IMAGECLEF_TOKEN`.
@@ -51,7 +55,7 @@ def serve(
     try:
         import uvicorn
 
-        from imageclef.service.access import is_loopback
+        from imageclef.service.entry.access import is_loopback
     except ImportError:
         raise ConfigError(_MISSING) from None
     token = token or os.environ.get(TOKEN_VARIABLE) or None
@@ -98,24 +102,47 @@ def application(
     """The application that `serve` runs, for another ASGI server.
 
     Raises:
-        ConfigError: the extra is not installed.
+        ConfigError: the extra is not installed, or a feature set is not of a learner.
         MissingArtifact: the index, the learner or the store is not there.
+        DataError: the table of names cannot be read.
     """
     try:
-        from imageclef.service.access import Gate
         from imageclef.service.app import create_app
+        from imageclef.service.entry.access import Gate
     except ImportError:
         raise ConfigError(_MISSING) from None
-    from imageclef.service.opening import open_archive
+    from imageclef.service.served.live import Archives
+    from imageclef.service.served.opening import Opener
 
     # Questions run beside each other, one thread each: more for one would only take them from the others.
     torch.set_num_threads(1)
-    workspace = Workspace(config)
+    names = read_concept_names(concept_names) if concept_names else {}
+    opens = {
+        name: Opener(one, _indexed, names, reporter or Silent()) for name, one in _profiles(config).items()
+    }
+    archives = Archives(opens)
+    archives.open()
+    return create_app(archives, Gate(host, token))
+
+
+def _profiles(config: Config) -> dict[str, Config]:
+    """What is served by its name: first the configuration as it is, then with each of its other profiles.
+
+    Raises:
+        ConfigError: a profile has not as many weights as feature sets.
+    """
+    asked = (config.features, config.weights)
+    own = next((n for n, one in config.profiles.items() if (one.features, one.weights) == asked), "")
+    others = {name: with_profile(config, name) for name in config.profiles if name != own}
+    for one in others.values():
+        Workspace(one)
+    return {own: config, **others}
+
+
+def _indexed(workspace: Workspace) -> tuple[Index, dict[str, Path]]:
+    """The index, and the file of each of its images."""
     index = open_index(workspace)
-    index.require(workspace.made_with)
-    paths = _paths(workspace, index)
-    archive = open_archive(workspace, index, paths, concept_names, reporter or Silent())
-    return create_app(archive, Gate(host, token))
+    return index, _paths(workspace, index)
 
 
 def _paths(workspace: Workspace, index: Index) -> dict[str, Path]:

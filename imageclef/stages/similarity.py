@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from imageclef.config import Config
-from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import read_ids
-from imageclef.data.decoding import decode
+from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.heat import with_heat
 from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.vocabulary import Vocabulary
-from imageclef.errors import ConfigError, DataError, ImageRefused, MissingArtifact
-from imageclef.features.regions import agreement, mean_located
+from imageclef.errors import ConfigError, DataError, ImageRefused
+from imageclef.features.regions import Regions
 from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.index import Index
 from imageclef.retrieval.questions import Answer, Join, Question, ask
 from imageclef.retrieval.voting import most_frequent
-from imageclef.stages.encoding import encode
+from imageclef.stages.encoding import encode, pixels_of
 from imageclef.stages.indexed import IndexedFile, files_of, open_index
 from imageclef.stages.report import Report, shown
 from imageclef.workspace import TRAIN, Workspace
@@ -80,7 +76,7 @@ def similar(
     workspace, report = Workspace(config), Report("similar", read=[*map(str, images), *ids])
     index = open_index(workspace)
     index.require(workspace.made_with)
-    known = _Known.of(workspace)
+    known = workspace.known()
     filters = Filters(
         tuple(having),
         tuple(without),
@@ -106,34 +102,10 @@ def similar(
         _write_table(out, report.figures["neighbors"])
         report.wrote.append(shown(out))
     if sheet is not None:
-        _draw(_first_query(images, ids, files), report.figures, files, sheet)
+        _draw(config, _first_query(images, ids, files), report.figures, files, sheet)
         report.wrote.append(shown(sheet))
     asked = " ".join([*map(str, images), *(f"--id {image_id}" for image_id in ids)])
     return report.done("" if sheet else f"imageclef similar {asked} -k {k} --sheet similar.png")
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What is known of all images of all collections: concepts, and the columns of the tables of groups."""
-
-    concepts: Mapping[str, tuple[str, ...]]
-    metadata: pd.DataFrame | None
-
-    @classmethod
-    def of(cls, workspace: Workspace) -> _Known:
-        concepts: dict[str, tuple[str, ...]] = {}
-        tables = []
-        # The training collection last: where an id is in two, its line counts.
-        for name in sorted(workspace.config.collections, key=lambda name: name == TRAIN):
-            try:
-                concepts |= workspace.collection(name).concepts or {}
-            except MissingArtifact:
-                continue
-            grouped = workspace.collection_path(name) / "groups.csv"
-            if grouped.exists():
-                tables.append(read_groups(grouped).metadata)
-        joined = pd.concat(tables) if tables else None
-        return cls(concepts, None if joined is None else joined[~joined.index.duplicated(keep="last")])
 
 
 def _vectors(
@@ -215,25 +187,14 @@ def _explain(
         raise ConfigError(
             f"features = {list(workspace.feature_sets)}: regions are those of one learner; leave out --why"
         )
-    learner = workspace.learner()
-    mean = mean_located(learner, workspace.store(TRAIN))
-    if mean is None:
-        raise ConfigError(
-            f"learner '{workspace.choice.name}': its features have no place in the picture; "
-            "expected aae or faae, or leave out --why"
-        )
-    if workspace.config.extract.output != "codes":
-        raise ConfigError("extract.output = 'pooled': regions are those of codes; leave out --why")
-    size, mode = workspace.choice.settings.image_size, workspace.mode
-
-    def pixels(path: Path) -> torch.Tensor:
-        try:
-            return torch.from_numpy(decode(path, size, mode).pixels).permute(2, 0, 1).expand(3, -1, -1)
-        except ImageRefused as refusal:
-            raise DataError(f"{path}: {refusal}; expected an image file") from None
-
-    others = torch.stack([pixels(_path_of(files, found["id"])) for found in neighbors])
-    of_query, of_neighbors = agreement(learner, pixels(query), others, mean)
+    output = workspace.config.extract.output
+    try:
+        regions = Regions.of(workspace.learners(), output, lambda _: workspace.store(TRAIN))
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or leave out --why") from None
+    paths = [query, *(_path_of(files, found["id"]) for found in neighbors)]
+    asked, *others = (pixels_of(path, *regions.size, workspace.config.ingest) for path in paths)
+    of_query, of_neighbors = regions.between(asked, others)
     for found, one, other in zip(neighbors, of_query, of_neighbors, strict=True):
         found["query_regions"], found["regions"] = one.tolist(), other.tolist()
 
@@ -262,12 +223,18 @@ def _first_query(images: Sequence[Path], ids: Sequence[str], files: Mapping[str,
     return _path_of(files, ids[0])
 
 
-def _draw(query: Path, figures: Mapping[str, Any], files: Mapping[str, IndexedFile], sheet: Path) -> None:
+def _draw(
+    config: Config,
+    query: Path,
+    figures: Mapping[str, Any],
+    files: Mapping[str, IndexedFile],
+    sheet: Path,
+) -> None:
     """The query and its neighbours at a size that shows something, decoded from their files."""
 
     def tile(path: Path, *caption: str, heat: list[list[float]] | None = None) -> Tile:
         try:
-            pixels = decode(path, _SHEET_SIZE, "rgb").pixels
+            pixels = decode_guarded(path, _SHEET_SIZE, "rgb", config.ingest).pixels
             pixels = pixels if heat is None else with_heat(pixels, np.array(heat, np.float32))
         except ImageRefused as refusal:
             pixels, caption = np.zeros((_SHEET_SIZE, _SHEET_SIZE, 3), np.uint8), (*caption, str(refusal))

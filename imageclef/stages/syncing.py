@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imageclef.config import Config
 from imageclef.data.bulk_decoding import cores, decode_all
-from imageclef.data.collection import ImageFile
+from imageclef.data.collection import ImageFile, Refusal
 from imageclef.errors import ConfigError
 from imageclef.features.extract import features_of
 from imageclef.learners.base import Learner
@@ -21,6 +21,7 @@ from imageclef.progress import Advance, Reporter, Silent
 from imageclef.retrieval.index import Index
 from imageclef.stages.found import found_images
 from imageclef.stages.indexed import IndexedFile, files_of, keep_files, open_index
+from imageclef.stages.refused import refused_in_words
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.workspace import TRAIN, Workspace
 
@@ -66,10 +67,11 @@ def sync(config: Config, folder: Path | None = None, reporter: Reporter | None =
             f"features = {list(workspace.feature_sets)}: a folder is synced with the features of the learner "
             f"alone; expected ['{workspace.extracted_label}'], or leave it out"
         )
-    root = folder or config.collection(TRAIN).images
+    train = config.collection(TRAIN)
+    root, listing = (folder, None) if folder else (train.images, train.listing)
     index = open_index(workspace)
     index.require(workspace.made_with)
-    found = found_images(config, root)
+    found = found_images(config, root, listing)
     changes = _changes(index, str(root.resolve()), found.images)
     report.read.append(f"{root}: {count_of(len(found.images), 'image')}")
     if changes.unchanged:
@@ -85,10 +87,8 @@ def sync(config: Config, folder: Path | None = None, reporter: Reporter | None =
         "removed": len(changes.vanished),
         "refused": len(refused) + len(found.refused),
     }
-    reasons = [f"{one.path} ({one.refused})" for one in refused]
-    reasons += [f"{one.path} ({one.reason})" for one in found.refused]
-    if reasons:
-        report.notes.append(f"{count_of(len(reasons), 'file')} refused: {name_some(reasons)}")
+    if every := [*refused, *found.refused]:
+        report.notes.append(refused_in_words(every))
     if changes.taken:
         report.notes.append(f"their ids belong to images from another folder: {name_some(changes.taken)}")
     report.wrote.append(shown(workspace.index_path))
@@ -120,36 +120,39 @@ def _forget(path: Path, ids: Sequence[str]) -> None:
 
 def _take_up(
     workspace: Workspace, root: Path, files: Sequence[IndexedFile], reporter: Reporter
-) -> list[IndexedFile]:
+) -> list[Refusal]:
     """Decode, extract and add files, a batch at a time; those that could not be read are returned."""
-    learner, refused = workspace.learner(), []
+    learner = workspace.learner()
+    refused: list[Refusal] = []
     with reporter.progress("adding", len(files), "images") as advance:
         for start in range(0, len(files), _BATCH):
             batch = files[start : start + _BATCH]
-            ids, rows, reasons = _features(workspace, learner, root, batch, advance)
+            ids, rows, failed = _features(workspace, learner, root, batch, advance)
             with Index.changing(workspace.index_path) as index:
                 present = set(index.ids)
                 index.remove([file.image_id for file in batch if file.image_id in present])
                 if ids:
                     index.add(rows, ids, workspace.made_with)
+                reasons = {refusal.image_id: str(refusal) for refusal in failed}
                 seen = {one.image_id: replace(one, refused=reasons.get(one.image_id, "")) for one in batch}
                 keep_files(index, {**files_of(index), **seen}.values())
-            refused += [file for file in seen.values() if file.refused]
+            refused += failed
     return refused
 
 
 def _features(
     workspace: Workspace, learner: Learner, root: Path, files: Sequence[IndexedFile], advance: Advance
-) -> tuple[list[str], NDArray[np.float32], dict[str, str]]:
+) -> tuple[list[str], NDArray[np.float32], list[Refusal]]:
     """Ids and features of the files that can be read, and why the others cannot."""
     images = [ImageFile(file.image_id, file.path) for file in files]
     size, config = workspace.choice.settings.image_size, workspace.config
     ids: list[str] = []
-    blocks, reasons = [], {}
+    refused: list[Refusal] = []
+    blocks = []
     workers = config.ingest.workers or cores()
-    with closing(decode_all(root, images, size, workspace.mode, workers, config.ingest.window)) as chunks:
+    with closing(decode_all(root, images, size, workspace.mode, workers, config.ingest)) as chunks:
         for chunk in chunks:
-            reasons.update({one.image_id: one.reason for one in chunk.refused})
+            refused += chunk.refused
             if chunk.originals:
                 pixels = torch.from_numpy(chunk.pixels).permute(0, 3, 1, 2).expand(-1, 3, -1, -1)
                 batch = pixels.to(workspace.device)
@@ -157,4 +160,4 @@ def _features(
                 blocks.append(found.cpu().numpy())
                 ids += [original[0] for original in chunk.originals]
             advance(len(chunk.originals) + len(chunk.refused))
-    return ids, np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32), reasons
+    return ids, np.concatenate(blocks) if blocks else np.empty((0, 0), np.float32), refused

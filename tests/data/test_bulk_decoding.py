@@ -2,26 +2,38 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from imageclef.config import ReadingSettings
 from imageclef.data import bulk_decoding
 from imageclef.data.bulk_decoding import cores, decode_all
 from imageclef.data.collection import ImageFile, Refusal
-from imageclef.data.decoding import Decoded, Mode
+from imageclef.data.decoding import Decoded
+from imageclef.data.decoding_worker import Form, Room
 from imageclef.errors import ImageRefused
 
 IMAGES = [ImageFile(str(i), f"x/{i}") for i in range(200)]
 
 
-def numbered(path: Path, size: int, mode: Mode, window: str) -> Decoded:
+class Numbered:
     """Instead of decoding: pixels that say which file they are, and every seventh refused."""
-    number = int(path.name)
-    if number % 7 == 0:
-        raise ImageRefused("a seventh")
-    return Decoded(np.full((size, size, 3), number, np.uint8), number, number + 1)
+
+    def decode(
+        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room
+    ) -> Generator[Decoded | ImageRefused, None, None]:
+        size = int(form["size"])
+        for path in paths:
+            number = int(path.name)
+            if number % 7 == 0:
+                yield ImageRefused("damaged", "a seventh")
+            else:
+                pixels = room((size, size, 3), np.uint8)
+                pixels[...] = number % 256
+                yield Decoded(pixels, number, number + 1)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -29,7 +41,7 @@ def numbered(path: Path, size: int, mode: Mode, window: str) -> Decoded:
 def test_files_come_in_order_with_their_pixels(
     monkeypatch: pytest.MonkeyPatch, size: int, workers: int
 ) -> None:
-    monkeypatch.setattr(bulk_decoding, "decode", numbered)
+    monkeypatch.setattr(bulk_decoding, "decoders", Numbered())
     chunks = list(decode_all(Path("folder"), IMAGES, size, "rgb", workers))
     read = [number for number in range(200) if number % 7]
     originals = [original for chunk in chunks for original in chunk.originals]
@@ -38,7 +50,9 @@ def test_files_come_in_order_with_their_pixels(
     assert pixels.shape == (len(read), size, size, 3)
     assert pixels[:, 0, 0, 0].tolist() == read
     refused = [refusal for chunk in chunks for refusal in chunk.refused]
-    assert refused == [Refusal(str(number), f"x/{number}", "a seventh") for number in range(0, 200, 7)]
+    assert refused == [
+        Refusal(str(number), f"x/{number}", "damaged", "a seventh") for number in range(0, 200, 7)
+    ]
     assert max(chunk.pixels.nbytes for chunk in chunks) <= 2**20
 
 
@@ -46,19 +60,22 @@ def test_decoding_runs_only_a_bounded_way_ahead(monkeypatch: pytest.MonkeyPatch)
     started: list[Path] = []
     first = threading.Event()
 
-    def slow_first(path: Path, size: int, mode: Mode, window: str) -> Decoded:
-        started.append(path)
-        if path.name == "0" and not first.wait(10):
-            raise ImageRefused("the first was never let go")
-        return Decoded(np.zeros((size, size, 3), np.uint8), 1, 1)
+    class SlowFirst(Numbered):
+        def decode(
+            self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room
+        ) -> Generator[Decoded | ImageRefused, None, None]:
+            started.extend(paths)
+            if paths[0].name == "1" and not first.wait(10):
+                yield ImageRefused("damaged", "the first was never let go")
+            yield from super().decode(paths, form, reading, room)
 
-    monkeypatch.setattr(bulk_decoding, "decode", slow_first)
-    images = [ImageFile(str(i), str(i)) for i in range(5000)]
+    monkeypatch.setattr(bulk_decoding, "decoders", SlowFirst())
+    images = [ImageFile(str(7 * i + 1), str(7 * i + 1)) for i in range(5000)]
     threading.Timer(0.3, first.set).start()
     chunks = decode_all(Path(), images, 64, "rgb", 2)
     chunk = next(chunks)
     ahead = len(started)
-    assert chunk.originals[0] == ("0", "0", 1, 1, "")
+    assert chunk.originals[0] == ("1", "1", 1, 2, "")
     assert ahead <= 2 * 4 * 32
     assert sum(len(chunk.originals) for chunk in chunks) == 5000 - len(chunk.originals)
 

@@ -57,18 +57,21 @@ def test_each_row_is_the_image_of_its_line(collection: Path, tmp_path: Path, mod
 
 def test_files_that_cannot_be_read_are_listed_with_their_reason(collection: Path, tmp_path: Path) -> None:
     report = build(collection, tmp_path / "store")
-    reason = "not an image of a known format"
+    reason = ("not an image", "of no known format")
     assert report.refused == [
-        Refusal("aaa", "aaa.jpg", reason),
-        Refusal("image33a", "image33a.png", reason),
-        Refusal("image40b", "x/image40b.tif", reason),
-        Refusal("zzz", "zzz.gif", reason),
+        Refusal("aaa", "aaa.jpg", *reason),
+        Refusal("image33a", "image33a.png", *reason),
+        Refusal("image40b", "x/image40b.tif", *reason),
+        Refusal("zzz", "zzz.gif", *reason),
     ]
     assert ImageStore.open(tmp_path / "store").refused == report.refused
 
 
 def test_what_was_refused_before_is_listed_by_path_with_the_rest(collection: Path, tmp_path: Path) -> None:
-    earlier = [Refusal("z", 'zzzz, \n"/z.png', 'has the same "id"'), Refusal("m", "m.png", "no, \n")]
+    earlier = [
+        Refusal("z", 'zzzz, \n"/z.png', "id twice", 'has the same "id"'),
+        Refusal("m", "m.png", "odd", "no, \n"),
+    ]
     images = [ImageFile("zzz", "zzz.gif"), ImageFile("image00", "image00.png")]
     report = build_store(collection, images, tmp_path, SIZE, "rgb", refused=earlier)
     assert [refusal.image_id for refusal in report.refused] == ["m", "zzz", "z"]
@@ -82,7 +85,7 @@ def test_the_tables_can_be_read_by_others(collection: Path, tmp_path: Path) -> N
     assert lines[0] == "id,path,width,height,applied"
     assert lines[1:3] == ["image00,image00.png,8,8,", "image01,x/image01.png,30,20,"]
     lines = (tmp_path / "store" / "refused.csv").read_text().splitlines()
-    assert lines[:2] == ["id,path,reason", "aaa,aaa.jpg,not an image of a known format"]
+    assert lines[:2] == ["id,path,class,reason", "aaa,aaa.jpg,not an image,of no known format"]
     assert np.load(tmp_path / "store" / "images.npy").shape == (70, SIZE, SIZE, 3)
 
 
@@ -116,9 +119,29 @@ def test_a_partial_store_of_an_earlier_try_is_written_over(collection: Path, tmp
     assert {name: (out / name).read_bytes() for name in FILES} == whole
 
 
+def test_a_store_that_was_stopped_goes_on_where_it_was(collection: Path, tmp_path: Path) -> None:
+    def stop(n: int) -> None:
+        if sum(done := [*first, n]) > 40:
+            raise InterruptedError("somebody pressed Ctrl-C")
+        first[:] = done
+
+    first: list[int] = []
+    second: list[int] = []
+    images = find_images(collection).images
+    build(collection, tmp_path / "whole")
+    (tmp_path / "stopped").mkdir()
+    with pytest.raises(InterruptedError, match="pressed"):
+        build_store(collection, images, tmp_path / "stopped", SIZE, "rgb", 2, stop)
+    build_store(collection, images, tmp_path / "stopped", SIZE, "rgb", 2, second.append)
+    assert second[0] > 40  # of the first time
+    assert sum(second) == 74
+    for name in FILES:
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_no_readable_image_is_an_error(collection: Path, tmp_path: Path) -> None:
     images = [ImageFile("zzz", "zzz.gif"), ImageFile("gone", "gone.jpg")]
-    message = r"collection: none of 2 images can be read; the first is zzz.gif: not an image"
+    message = r"collection: none of 2 images can be read; the first is gone.jpg: unreadable"
     with pytest.raises(DataError, match=message):
         build_store(collection, images, tmp_path, SIZE, "rgb")
     with pytest.raises(DataError, match=r"collection: none of 0 images can be read$"):
@@ -186,7 +209,7 @@ def test_a_damaged_store_is_refused_by_file(store: ImageStore) -> None:
     opening(ids, b"\xff" + whole[ids], r"ids\.txt: cannot be read")
     opening(ids, None, r"ids\.txt: cannot be read")
     opening(refused, None, r"refused\.csv: cannot be read")
-    opening(refused, b"id,path\n", r"refused\.csv: not a table of id, path, reason")
+    opening(refused, b"id,path\n", r"refused\.csv: not a table of id, path, class, reason")
     opening(images, whole[images].replace(b"image07,", b"other,"), r"images\.csv: not the images of ids\.txt")
     assert ImageStore.open(store.folder).path_of("image00") == "image00.png"
 
@@ -202,26 +225,25 @@ def test_a_sample_of_the_real_collection(shared: Path, tmp_path: Path) -> None:
 
 
 MEASURE = """
-import re, sys
+import os, re, sys
 from pathlib import Path
 from imageclef.data.collection import ImageFile
+from imageclef.data.guarded_decoding import decoders
 from imageclef.data.store import build_store
 
-def peak():
-    return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+def peak(pid):
+    return int(re.search(r"VmHWM:\\s*(\\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
 
-images = [ImageFile(str(i), "a.png") for i in range(int(sys.argv[2]))]
-before = peak()
-build_store(Path(sys.argv[1]), images, Path(sys.argv[1]), 256, "rgb", 2)
-print(peak() - before)
+for count in (50, 600):
+    images = [ImageFile(str(i), "a.png") for i in range(count)]
+    build_store(Path(sys.argv[1]), images, Path(sys.argv[1]), 256, "rgb", 2)
+    print(sum(peak(pid) for pid in (os.getpid(), *decoders.waiting())))
 """
 
 
 def test_memory_is_bounded_by_the_chunks_not_by_the_collection(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
-    grown = [
-        float(subprocess.check_output([sys.executable, "-c", MEASURE, str(tmp_path), n]))
-        for n in ("50", "600")
-    ]
+    measured = subprocess.check_output([sys.executable, "-c", MEASURE, str(tmp_path)], text=True)
+    few, many = map(float, measured.split())
     assert (tmp_path / "images.npy").stat().st_size > 115e6
-    assert grown[1] < grown[0] + 20
+    assert many < few + 20

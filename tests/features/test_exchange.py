@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from imageclef.errors import DataError
-from imageclef.features import exchange
+from imageclef.features import rows
 from imageclef.features.exchange import (
     copy_rows,
     read_hdf5,
@@ -24,7 +24,7 @@ ROWS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "BLOCK_ROWS", 2)
+    monkeypatch.setattr(rows, "BLOCK_ROWS", 2)
 
 
 def shards(folder: Path) -> tuple[list[Path], list[Path]]:

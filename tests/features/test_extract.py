@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from imageclef.errors import TrainingError
-from imageclef.features.extract import extract, width_of
+from imageclef.features import extract as bulk
+from imageclef.features.extract import ROWS_DONE, begun, extract, width_of
 from imageclef.learners.base import DeviceImages
 from imageclef.learners.pixels import Pixels, PixelsSettings
 from imageclef.learners.table import choose
@@ -61,3 +64,43 @@ def test_a_feature_that_is_not_finite_is_named_with_its_row() -> None:
             batch_size=4,
             advance=lambda n: None,
         )
+
+
+def test_a_stopped_extraction_goes_on_with_whole_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if every batch took longer than what a kill may cost."""
+    monkeypatch.setattr(bulk, "KEPT_EVERY", -1.0)
+    seen: list[int] = []
+
+    class Stopping(Pixels):
+        def transform(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+            return super().transform(images)
+
+    def run(learner: Pixels) -> np.ndarray:
+        rows = begun(tmp_path, [f"i{row}" for row in range(7)], 64)
+        extract(
+            learner,
+            DeviceImages(IMAGES),
+            rows,
+            output="codes",
+            precision="fp32",
+            batch_size=2,
+            advance=told.append,
+            folder=tmp_path,
+        )
+        return np.array(rows)
+
+    told: list[int] = []
+    settings = PixelsSettings(image_size=8)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        run(Stopping(settings))
+    assert (tmp_path / ROWS_DONE).read_text() == "4"
+    told.clear()
+    np.testing.assert_array_equal(run(Pixels(settings)), extracted(2, []))
+    assert told == [4, 2, 1]
+    begun(tmp_path, ["another"], 64)
+    assert not (tmp_path / ROWS_DONE).exists()

@@ -104,7 +104,7 @@ def test_open_refuses_what_is_damaged(tmp_path: Path) -> None:
         FeatureSet.open(tmp_path)
     with path.open("wb") as file:
         np.savez(file, features=np.zeros((3, 4), np.float32))
-    with pytest.raises(ArtifactError, match=r"features\.npy: holds an archive"):
+    with pytest.raises(ArtifactError, match=r"features\.npy: an archive of arrays"):
         FeatureSet.open(tmp_path)
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional as F
 
-from imageclef.features.regions import agreement, mean_located
+from imageclef.errors import ConfigError
+from imageclef.features.regions import Regions, agreement, mean_located
 from imageclef.learners.base import DeviceImages, Learner
 from imageclef.learners.table import choose
 
@@ -80,3 +82,31 @@ def test_the_object_that_two_images_share_is_where_they_agree() -> None:
 def test_a_learner_without_positions_has_no_maps() -> None:
     learner = choose({"name": "pixels"}).create(0)
     assert mean_located(learner, DeviceImages(noise(4, 0))) is None
+
+
+def test_regions_of_decoded_pictures_are_those_of_the_batch() -> None:
+    learner, images = aae(), noise(40, 0)
+    regions = Regions.of([learner], "codes", lambda one: DeviceImages(images))
+    assert regions.size == (SIZE, learner.mode)
+    pictures = [image.permute(1, 2, 0).numpy() for image in images[:3]]
+    mean = mean_located(learner, DeviceImages(images))
+    assert mean is not None
+    for found, expected in zip(
+        regions.between(pictures[0], pictures[1:]),
+        agreement(learner, images[0], images[1:3], mean),
+        strict=True,
+    ):
+        assert np.array_equal(found, expected)
+    assert regions.between(pictures[0], [])[0].shape == (0, 4, 4)
+
+
+def test_what_has_no_regions_says_why() -> None:
+    def images(learner: Learner) -> DeviceImages:
+        return DeviceImages(noise(4, 0))
+
+    with pytest.raises(ConfigError, match="features of 2 learners: regions are those of one"):
+        Regions.of([aae(), aae()], "codes", images)
+    with pytest.raises(ConfigError, match="'pooled': regions are those of codes"):
+        Regions.of([aae()], "pooled", images)
+    with pytest.raises(ConfigError, match="Pixels: its features have no place in the picture"):
+        Regions.of([choose({"name": "pixels"}).create(0)], "codes", images)

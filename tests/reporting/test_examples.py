@@ -77,7 +77,7 @@ def test_what_cannot_be_shown_says_why(tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "good.png")
     done: list[int] = []
     found = read_thumbnails(["broken", "none", "good", "good"], tmp_path, done.append)
-    assert found["broken"].reason == "not an image of a known format"
+    assert found["broken"].reason == "not an image: of no known format"
     assert found["none"].reason == "no file of this name"
     assert found["good"].uri
     assert sum(done) == 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from imageclef.errors import DataError
 from imageclef.runs.findings import Finding, Model, check_findings, write_json_lines
 
-MODEL = Model("aae-500-o0", "0.5.0", "0123456789abcdef" * 4)
+MADE = datetime(2018, 4, 30, 12, 17, 5, tzinfo=UTC)
+MODEL = Model("aae-500-o0", "0.5.0", "0123456789abcdef" * 4, MADE)
 FINDINGS = [Finding("C0040405", 0.875, "X-Ray Computed Tomography"), Finding("C0817096", 0.25)]
 
 
@@ -18,6 +20,7 @@ def test_json_lines(tmp_path: Path) -> None:
     assert write_json_lines(tmp_path / "a.jsonl", answers, MODEL) == 2
     lines: list[Any] = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text("utf-8").splitlines()]
     model = {"name": MODEL.name, "version": MODEL.version, "sha256": MODEL.digest}
+    model["made"] = "2018-04-30T12:17:05+00:00"
     assert lines == [
         {
             "image": "1.2.3#4",

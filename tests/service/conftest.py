@@ -16,15 +16,19 @@ import uvicorn
 from fastapi import FastAPI
 
 from imageclef import stages
-from imageclef.config import Config
+from imageclef.config import Config, with_profile
+from imageclef.data.concept_names import read_concept_names
 from imageclef.data.phantoms import CONCEPTS, draw_collection
-from imageclef.service.access import Gate
+from imageclef.service.answers import Profile
 from imageclef.service.app import create_app
-from imageclef.service.archive import Archive
-from imageclef.service.door import Bounds
-from imageclef.service.opening import open_archive
-from imageclef.stages.serving import TOKEN_VARIABLE
+from imageclef.service.entry.access import Gate
+from imageclef.service.entry.door import Bounds
+from imageclef.service.served.archive import Archive
+from imageclef.service.served.live import Archives
+from imageclef.service.served.opening import Opener
+from imageclef.stages.serving import TOKEN_VARIABLE, _indexed, application
 from imageclef.workspace import Workspace
+from tests.walking import LEARNER, config_of, with_tables
 
 TOKEN = "a token with a blank, ümlaut"
 
@@ -51,22 +55,12 @@ class Walked:
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
     folder = tmp_path_factory.mktemp("served")
     drawn = draw_collection(folder, 120, 24, seed=1)
-    config = Config.model_validate(
-        {
-            "workspace": folder / "artifacts",
-            "device": "cpu",
-            "collections": {
-                "train": {
-                    "images": drawn.train_images,
-                    "concepts": drawn.train_concepts,
-                    "groups": drawn.train_groups,
-                },
-                "test": {"images": drawn.test_images, "concepts": drawn.test_concepts},
-            },
-            "learner": {"name": "pixels"},
-            "index": {"metric": "cosine"},
-            "classify": {"top": 20, "cs": [0.01], "rule": "per-concept"},
-        }
+    config = config_of(
+        folder,
+        drawn,
+        learner={"name": "pixels"},
+        index={"metric": "cosine"},
+        classify={"top": 20, "cs": [0.01], "rule": "per-concept"},
     )
     for stage in (stages.ingest, stages.train, stages.extract, stages.classify, stages.index):
         stage(config)
@@ -79,12 +73,34 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Walked:
 
 @pytest.fixture(scope="session")
 def archive(walked: Walked) -> Archive:
-    from imageclef.progress import Silent
-    from imageclef.stages.indexed import files_of, open_index
+    return opener(walked.config, walked.names).open()
 
-    index = open_index(walked.workspace)
-    paths = {image_id: Path(file.folder) / file.path for image_id, file in files_of(index).items()}
-    return open_archive(walked.workspace, index, paths, walked.names, Silent())
+
+def opener(config: Config, names: Path | None = None) -> Opener:
+    """What opens the archive of a configuration, as the stage has it."""
+    return Opener(config, _indexed, read_concept_names(names) if names else {})
+
+
+class Opened:
+    """An archive that stays as it is."""
+
+    there, about = True, Profile(name="", features=["as opened"], weights=[1.0])
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def stamp(self) -> int:
+        return 0
+
+    def open(self) -> Archive:
+        return self._archive
+
+
+def app_of(archive: Archive, gate: Gate | None = None, bounds: Bounds | None = None) -> FastAPI:
+    """The service over one archive, by default on loopback and without a token."""
+    archives = Archives({"": Opened(archive)})
+    archives.open()
+    return create_app(archives, gate or Gate("127.0.0.1", None), bounds)
 
 
 @contextmanager
@@ -113,8 +129,33 @@ def client_of(app: FastAPI) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def address(archive: Archive) -> Iterator[str]:
     """A service on loopback, without a token."""
-    with running(create_app(archive, Gate("127.0.0.1", None))) as address:
+    with running(app_of(archive)) as address:
         yield address
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A service whose own features have places in the picture; two more profiles, and one without index."""
+
+    config: Config
+    address: str
+
+
+@pytest.fixture(scope="session")
+def profiled(walked: Walked) -> Iterator[Profiled]:
+    own = with_tables(walked.config, learner={**LEARNER, "epochs": 0})
+    names = [Workspace(one).extracted_label for one in (own, walked.config)]
+    profiles = {
+        "both": {"features": names, "weights": [3, 1]},
+        "pixels": {"features": names[1:]},
+        "never": {"features": ["orb-small"]},
+    }
+    config = with_tables(own, profiles=profiles)
+    for stage in (stages.ingest, stages.train, stages.extract, stages.index):
+        stage(config)
+    stages.index(with_profile(config, "both"))
+    with running(application(config, concept_names=walked.names)) as address:
+        yield Profiled(config, address)
 
 
 @pytest.fixture(scope="session")
@@ -126,14 +167,14 @@ def client(address: str) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def guarded(archive: Archive) -> Iterator[str]:
     """A service that could be reached by others, with a token."""
-    with running(create_app(archive, Gate("0.0.0.0", TOKEN))) as address:
+    with running(app_of(archive, Gate("0.0.0.0", TOKEN))) as address:
         yield address
 
 
 @pytest.fixture
 def tight(archive: Archive) -> Callable[[Bounds], object]:
     """Services with bounds that a test can meet."""
-    return lambda bounds: client_of(create_app(archive, Gate("127.0.0.1", None), bounds))
+    return lambda bounds: client_of(app_of(archive, bounds=bounds))
 
 
 @pytest.fixture(autouse=True)

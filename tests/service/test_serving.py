@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imageclef.config import Config
+from imageclef.config import Config, with_profile
 from imageclef.errors import ConfigError, MissingArtifact
-from imageclef.stages.serving import serve
+from imageclef.stages.serving import _profiles, serve
 from tests.service.conftest import Walked
+from tests.walking import with_tables
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.3", "example.org"])
@@ -31,10 +32,25 @@ def test_without_an_index_it_says_how_to_make_one(walked: Walked, tmp_path: Path
         serve(config)
 
 
-def test_features_of_several_learners_are_refused(walked: Walked) -> None:
-    config = Config.model_validate({**walked.config.model_dump(), "features": ["pixels-small", "orb-small"]})
-    with pytest.raises((ConfigError, MissingArtifact), match="pixels-small"):
+def test_the_index_of_several_feature_sets_is_named(walked: Walked) -> None:
+    config = with_tables(walked.config, features=["pixels-small", "orb-small"])
+    with pytest.raises(MissingArtifact, match=r"pixels-small\+orb-small-cosine is not there"):
         serve(config)
+
+
+def test_a_profile_that_cannot_be_is_refused_before_it_is_asked_for(walked: Walked) -> None:
+    config = with_tables(walked.config, profiles={"odd": {"features": ["a", "b"], "weights": [1]}})
+    with pytest.raises(ConfigError, match=r"weights = \[1.0\] for features = \['a', 'b'\]; expected as many"):
+        serve(config)
+
+
+def test_the_profile_that_was_chosen_comes_first(walked: Walked) -> None:
+    both = {"features": ["pixels-small", "orb-small"]}
+    profiles = {"one": {"features": ["pixels-small"]}, "both": both}
+    config = with_tables(walked.config, profiles=profiles)
+    names = {name: one.features for name, one in _profiles(config).items()}
+    assert names == {"": (), "one": ("pixels-small",), "both": ("pixels-small", "orb-small")}
+    assert list(_profiles(with_profile(config, "both"))) == ["both", "one"]
 
 
 def test_without_the_extra_it_says_what_to_install(walked: Walked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,8 +69,8 @@ def test_a_port_that_is_taken_is_one_line(walked: Walked) -> None:
 
 _PROCESS = """
 import sys
-from imageclef.config import Config
-from imageclef.stages.serving import serve
+from imageclef.config import Config, with_profile
+from imageclef.stages.serving import _profiles, serve
 serve(Config.model_validate_json(sys.argv[1]), port=int(sys.argv[2]))
 """
 
@@ -66,7 +82,7 @@ def test_a_process_answers_until_it_is_stopped(walked: Walked) -> None:
     command = [sys.executable, "-c", _PROCESS, walked.config.model_dump_json(), str(port)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 60
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 httpx.get(f"{address}/health", trust_env=False)

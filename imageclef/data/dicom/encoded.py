@@ -9,29 +9,22 @@ Reference: DICOM PS3.5, section 8 and annex A (native and encapsulated pixels); 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from io import BytesIO
-from itertools import islice
-from struct import Struct
-from struct import error as struct_error
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate, generate_frames, get_frame
+from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEG2000, JPEG2000Lossless, RLELossless
+from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGExtended12Bit, RLELossless
 
 from imageclef.data.dicom.codestream import CodestreamSize, size_in_codestream
-from imageclef.data.dicom.header import MAX_INFLATED, Opened, value_of
+from imageclef.data.dicom.fragments import END_OF_CODESTREAM, Frame, frame_places, read_frame_bytes
+from imageclef.data.dicom.header import Opened
 from imageclef.data.dicom.samples import are_words, rgb, stored_bits, unpacked
-from imageclef.data.dicom.stored import Stored, pixel_element
+from imageclef.data.dicom.stored import UNDEFINED, Stored, pixel_element
 from imageclef.errors import ImageRefused
 
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _END = 0xFFFEE000, 0xFFFEE0DD
-_ITEM_HEADER = 8
-_END_OF_CODESTREAM = b"\xff\xd9"
 _PADDING = 1024
 """Writers fill up after the end, with what they like."""
 
@@ -47,35 +40,71 @@ _SECOND = (JPEG2000Lossless, JPEG2000)
 """All are tried, as there are files of these that Pillow cannot read. Of JPEG and JPEG-LS, what Pillow and
 CharLS cannot read is damaged, and at some of it GDCM ends the process."""
 
+_BITS_OF_JPEG = 8
+"""Of a sample: neither Pillow's libjpeg nor pydicom's GDCM takes more in lossy JPEG."""
 
-def decoded_frames(
-    header: Opened, pixels: Stored, indices: Sequence[int]
-) -> Iterator[tuple[NDArray[Any], str]]:
-    """Decode some frames, one after the other.
+
+@dataclass(frozen=True)
+class Encoded:
+    """The pixels of a file, checked and found, so that any frame of them is one reading.
+
+    Attributes:
+        pixels: what the header says of them, set right.
+        vr: of their element; empty where it is implicit.
+        start: of native pixels in the file.
+        frames: where each compressed frame lies; empty for native pixels.
+    """
+
+    pixels: Stored
+    vr: bytes
+    start: int
+    frames: Sequence[Frame] = ()
+
+
+def find_frames(header: Opened, pixels: Stored) -> Encoded:
+    """Find the frames of a file.
 
     Args:
         header: whose file stands at the element with the pixels.
         pixels: of this header.
-        indices: of the frames, from 0, rising.
 
-    Yields:
+    Raises:
+        ImageRefused: the file is cut short or damaged, or there is no decoder for it.
+    """
+    _, vr, length = pixel_element(header, past=True)
+    if not get_decoder_for(pixels):
+        raise ImageRefused("unsupported", f"no decoder for {pixels.syntax.name}")
+    start = header.file.tell()
+    if not pixels.syntax.is_encapsulated:
+        return Encoded(_check_length(header, pixels, length), vr, start)
+    # An element of fragments that says how long it is, against the standard, ends there.
+    end = header.size if length == UNDEFINED else start + length
+    if end > header.size:
+        raise ImageRefused("truncated", "the file ends within its compressed pixels")
+    return Encoded(pixels, vr, start, frame_places(header.file, end, pixels.frames))
+
+
+def decoded_frame(file: BinaryIO, encoded: Encoded, index: int) -> tuple[NDArray[Any], str]:
+    """Decode a frame.
+
+    Args:
+        file: of these pixels.
+        encoded: the pixels.
+        index: of the frame, from 0.
+
+    Returns:
         Values as stored (rows, columns) or (rows, columns, 3), and their photometric interpretation: YBR has
         become RGB.
 
     Raises:
-        ImageRefused: the file is cut short, or a frame cannot be decoded.
+        ImageRefused: the file is cut short, or the frame cannot be decoded.
     """
-    _, vr, length = pixel_element(header, past=True)
-    if not get_decoder_for(pixels):
-        raise ImageRefused(f"no decoder for {pixels.syntax.name}")
+    pixels = encoded.pixels
     if pixels.syntax.is_encapsulated:
-        sources = _compressed(header if length == _UNDEFINED else _cut(header, length), pixels, indices)
-    else:
-        pixels = _check_length(header, pixels, length)
-        sources = _native(header, pixels, indices)
-    options = _options(pixels, vr)
-    for source, place in sources:
-        yield _decoded(pixels, source, place, options)
+        most = pixels.frame_bits // 8 * MAX_EXPANSION + _ROOM
+        frame = read_frame_bytes(file, encoded.frames[index], most)
+        return _decoded(encoded, _checked(pixels, frame), 0)
+    return _decoded(encoded, *_native(file, encoded, index))
 
 
 def get_decoder_for(pixels: Stored) -> tuple[str, ...]:
@@ -91,8 +120,9 @@ def get_decoder_for(pixels: Stored) -> tuple[str, ...]:
     return usable if pixels.syntax in _SECOND else usable[:1]
 
 
-def _options(pixels: Stored, vr: bytes) -> dict[str, Any]:
-    """What pydicom's decoders have to be told."""
+def _options(encoded: Encoded, place: int) -> dict[str, Any]:
+    """What pydicom's decoders have to be told of a frame at its place in some bytes."""
+    pixels, vr = encoded.pixels, encoded.vr
     options: dict[str, Any] = {
         "rows": pixels.rows,
         "columns": pixels.columns,
@@ -102,7 +132,7 @@ def _options(pixels: Stored, vr: bytes) -> dict[str, Any]:
         "bits_stored": pixels.bits_stored,
         "pixel_representation": int(pixels.signed),
         "pixel_keyword": pixels.keyword,
-        "number_of_frames": 1,
+        "number_of_frames": place + 1,
     }
     if pixels.samples > 1:
         options["planar_configuration"] = pixels.planar
@@ -118,9 +148,9 @@ def _check_length(header: Opened, pixels: Stored, length: int) -> Stored:
     there = min(length, header.size - header.file.tell())
     needed = -(-pixels.frame_bits * pixels.frames // 8)
     if there < needed:
-        raise ImageRefused(f"truncated: {needed} bytes of pixels expected, {max(there, 0)} found")
-    if length == _UNDEFINED:
-        raise ImageRefused("its pixels are compressed, but the file does not say how")
+        raise ImageRefused("truncated", f"{needed} bytes of pixels expected, {max(there, 0)} found")
+    if length == UNDEFINED:
+        raise ImageRefused("damaged", "its pixels are compressed, but the file does not say how")
     full = pixels.rows * pixels.columns * 3 * pixels.frames * pixels.bits_allocated // 8
     if pixels.photometric == "YBR_FULL_422" and there >= full:
         # Writers exist that name the subsampling of the JPEG that the pixels once were.
@@ -128,99 +158,47 @@ def _check_length(header: Opened, pixels: Stored, length: int) -> Stored:
     return pixels
 
 
-def _native(header: Opened, pixels: Stored, indices: Sequence[int]) -> Iterator[tuple[bytes, int]]:
-    """The bytes that hold each frame, and the frame's place in them."""
-    start = header.file.tell()
+def _native(file: BinaryIO, encoded: Encoded, index: int) -> tuple[bytes, int]:
+    """The bytes that hold a frame, and the frame's place in them."""
     # Frames that begin within a byte (1 bit allocated) or within a word (8 bits stored as words, big endian)
     # are read with their neighbours, up to the next frame that begins with a word.
-    bits = pixels.frame_bits
+    bits, pixels = encoded.pixels.frame_bits, encoded.pixels
     step = next(n for n in (1, 2, 4, 8, 16) if bits * n % 16 == 0)
-    for index in indices:
-        first = index - index % step
-        header.file.seek(start + first * bits // 8)
-        count = min(step, pixels.frames - first)
-        data = header.file.read(-(-bits * count // 16) * 2)
-        yield data + bytes(-len(data) % 2), index - first
-
-
-def _compressed(header: Opened, pixels: Stored, indices: Sequence[int]) -> Iterator[tuple[bytes, int]]:
-    """Each frame, encapsulated by itself."""
-    file, start = header.file, header.file.tell()
-    _check_fragments(header, pixels)
-    offsets = value_of(header.dataset, "ExtendedOffsetTable")
-    lengths = value_of(header.dataset, "ExtendedOffsetTableLengths")
-    options: dict[str, Any] = {"number_of_frames": pixels.frames}
-    if offsets and lengths:
-        options["extended_offsets"] = (offsets, lengths)
-    try:
-        if len(indices) == pixels.frames:
-            file.seek(start)
-            for frame in islice(generate_frames(file, **options), pixels.frames):
-                yield _checked(pixels, frame), 0
-            return
-        for index in indices:
-            file.seek(start)
-            yield _checked(pixels, get_frame(file, index, **options)), 0
-    except (ValueError, IndexError, EOFError, RuntimeError, struct_error):
-        raise ImageRefused("its compressed frames cannot be told apart") from None
-
-
-def _cut(header: Opened, length: int) -> Opened:
-    """Fragments whose element says how long it is, against the standard: pydicom would read past its end."""
-    if length > header.size - header.file.tell():
-        raise ImageRefused("truncated: the file ends within its compressed pixels")
-    if length > MAX_INFLATED:
-        raise ImageRefused(
-            f"{length} bytes of compressed pixels in one piece; at most {MAX_INFLATED} are read"
-        )
-    return replace(header, file=BytesIO(header.file.read(length)), size=length)
-
-
-def _check_fragments(header: Opened, pixels: Stored) -> None:
-    """Walk over the fragments: each has to end within the file, and there is one for each frame or more."""
-    file, order = header.file, Struct("<HHI")
-    count = 0
-    while len(head := file.read(_ITEM_HEADER)) == _ITEM_HEADER:
-        group, element, length = order.unpack(head)
-        tag = group << 16 | element
-        if tag == _END:
-            break
-        if tag != _ITEM or length == _UNDEFINED:
-            raise ImageRefused("damaged: its compressed pixels are not a sequence of fragments")
-        if file.tell() + length > header.size:
-            raise ImageRefused("truncated: the file ends within its compressed pixels")
-        file.seek(length, 1)
-        count += 1
-    # The first item is the table of offsets.
-    if count - 1 < pixels.frames:
-        raise ImageRefused(f"truncated: {max(count - 1, 0)} compressed frames; expected {pixels.frames}")
+    first = index - index % step
+    file.seek(encoded.start + first * bits // 8)
+    count = min(step, pixels.frames - first)
+    data = file.read(-(-bits * count // 16) * 2)
+    if len(data) * 8 < (index - first + 1) * bits:
+        raise ImageRefused("truncated", "the file ends within its pixels")
+    return data + bytes(-len(data) % 2), index - first
 
 
 def _checked(pixels: Stored, frame: bytes) -> bytes:
     """A frame encapsulated by itself, if it says of itself what the header does: decoders take its word."""
-    if len(frame) > pixels.frame_bits // 8 * MAX_EXPANSION + _ROOM:
-        raise ImageRefused(f"a compressed frame of {len(frame)} bytes, more than its pixels can need")
     if pixels.syntax == RLELossless:
         return encapsulate([frame], has_bot=False)
     found = size_in_codestream(frame)
     if found is None:
-        raise ImageRefused(f"a compressed frame is not {pixels.syntax.name}")
-    if _END_OF_CODESTREAM not in frame[-_PADDING:]:
+        raise ImageRefused("damaged", f"a compressed frame is not {pixels.syntax.name}")
+    if pixels.syntax == JPEGExtended12Bit and found.bits > _BITS_OF_JPEG:
+        raise ImageRefused("unsupported", f"no decoder for {pixels.syntax.name} of {found.bits} bits")
+    if END_OF_CODESTREAM not in frame[-_PADDING:]:
         # GDCM gives a part of the picture without a word.
-        raise ImageRefused("truncated: a compressed frame has no end")
+        raise ImageRefused("truncated", "a compressed frame has no end")
     # Of bits there may be fewer: 12 of 16.
     bits = min(found.bits, pixels.bits_allocated)
     expected = CodestreamSize(pixels.rows, pixels.columns, pixels.samples, bits)
     if found != expected:
-        raise ImageRefused(f"a compressed frame holds {found}; its header promises {expected}")
+        raise ImageRefused("damaged", f"a compressed frame holds {found}; its header promises {expected}")
     return encapsulate([frame], has_bot=False)
 
 
-def _decoded(pixels: Stored, source: bytes, place: int, options: dict[str, Any]) -> tuple[NDArray[Any], str]:
+def _decoded(encoded: Encoded, source: bytes, place: int) -> tuple[NDArray[Any], str]:
     """Decode one frame with the first decoder that can."""
+    pixels = encoded.pixels
     if pixels.bits_allocated == 1 and not pixels.syntax.is_encapsulated:
         return unpacked(pixels, source, place), pixels.photometric
-    decoder = get_decoder(pixels.syntax)
+    decoder, options = get_decoder(pixels.syntax), _options(encoded, place)
     failed: list[str] = []
     for name in get_decoder_for(pixels):
         try:
@@ -230,7 +208,7 @@ def _decoded(pixels: Stored, source: bytes, place: int, options: dict[str, Any])
                 validate=False,
                 raw=True,
                 decoding_plugin=name,
-                **{**options, "number_of_frames": place + 1},
+                **options,
             )
         except MemoryError:
             raise
@@ -241,7 +219,8 @@ def _decoded(pixels: Stored, source: bytes, place: int, options: dict[str, Any])
             frame = stored_bits(frame, pixels)
         photometric = str(facts.get("photometric_interpretation", pixels.photometric))
         return (rgb(frame), "RGB") if photometric in _WITH_CHROMINANCE else (frame, photometric)
-    raise ImageRefused(f"its {pixels.syntax.name} pixels cannot be decoded ({'; '.join(failed)})")
+    reasons = "; ".join(failed)
+    raise ImageRefused("damaged", f"its {pixels.syntax.name} pixels cannot be decoded ({reasons})")
 
 
 def _last_line(error: Exception) -> str:

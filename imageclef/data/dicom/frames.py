@@ -1,6 +1,8 @@
 """Frames of a DICOM file: which are taken, what they are called, and how they look.
 
-A file of one frame is called by its id, a frame of several by its number, from 1: ``ID#3``.
+A file of one frame is called by its id, a frame of several by its number, from 1: ``ID#3``. What was read
+of a file's header is kept until another file is asked for: frames are asked for one by one, and the header of
+five hundred takes longer than any of them.
 """
 
 from __future__ import annotations
@@ -9,25 +11,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import local
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from imageclef.data.decoding import MAX_PIXELS
 from imageclef.data.dicom.choice import FIRST, FrameChoice
-from imageclef.data.dicom.encoded import decoded_frames
+from imageclef.data.dicom.encoded import Encoded, decoded_frame, find_frames
 from imageclef.data.dicom.header import Opened, opened
 from imageclef.data.dicom.identity import group_of, image_id_of, metadata_of
 from imageclef.data.dicom.pixels import picture, squared
-from imageclef.data.dicom.stored import Stored, stored_pixels
+from imageclef.data.dicom.stored import stored_pixels
 from imageclef.data.dicom.windows import WindowChoice
+from imageclef.data.one_at_a_time import one_at_a_time
 from imageclef.errors import DataError, ImageRefused
 
 _LARGE = 0.25
-"""Frames above this part of the most pixels are decoded one at a time, whatever the number of threads: what
-they take does not grow with it."""
-_one_large = Lock()
+"""Frames above this part of the most pixels are decoded one at a time."""
+
+MOST_FRAMES = 2**18
+"""Of a file. Its header alone says how many there are, and each that is taken has a name in memory."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,11 @@ class Frame:
         frame_name: its image id.
         pixels: uint8, grey (h, w) or RGB (h, w, 3), with square pixels.
         applied: how the stored values became these, in words.
-        about: the kept elements of the header, by column.
     """
 
     frame_name: str
     pixels: NDArray[np.uint8]
     applied: str
-    about: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,12 @@ def describe(
         DataError: the salt is too short.
     """
     with _guarded(), opened(path, headerless) as header:
-        pixels = stored_pixels(header)
+        count = stored_pixels(header).frames
+        taken = frames.indices(count)
+        if len(taken) > MOST_FRAMES:
+            raise ImageRefused("too large", f"{len(taken)} frames; at most {MOST_FRAMES} are taken")
         image_id = image_id_of(header.dataset, path)
-        numbers = {
-            _name(image_id, index, pixels.frames): index + 1 for index in frames.indices(pixels.frames)
-        }
+        numbers = {_name(image_id, index, count): index + 1 for index in taken}
         group = group_of(header.dataset, salt, image_id) if salt is not None else ""
         return Described(image_id, numbers, group, metadata_of(header.dataset))
 
@@ -108,9 +113,9 @@ def read_frames(
         NoPixels: it is DICOM but no picture.
         ImageRefused: it cannot be read, for whatever reason; nothing else is raised.
     """
-    with _guarded(), opened(path, headerless) as header:
-        pixels = stored_pixels(header)
-        yield from _pictures(path, header, pixels, frames.indices(pixels.frames), window)
+    with _guarded(), _looked_into(path, headerless) as (found, file):
+        for index in frames.indices(found.encoded.pixels.frames):
+            yield _frame(found, file, index, window)
 
 
 def read_frame(
@@ -128,28 +133,64 @@ def read_frame(
         NoPixels: it is DICOM but no picture.
         ImageRefused: it cannot be read, for whatever reason; nothing else is raised.
     """
-    with _guarded(), opened(path, headerless) as header:
-        pixels = stored_pixels(header)
-        if not 1 <= number <= pixels.frames:
-            raise ImageRefused(f"frame {number} of {pixels.frames}")
-        return next(_pictures(path, header, pixels, range(number - 1, number), window))
+    with _guarded(), _looked_into(path, headerless) as (found, file):
+        count = found.encoded.pixels.frames
+        if not 1 <= number <= count:
+            raise ImageRefused("damaged", f"frame {number} of {count}")
+        return _frame(found, file, number - 1, window)
 
 
-def _pictures(
-    path: Path, header: Opened, pixels: Stored, indices: range, window: WindowChoice | None
-) -> Iterator[Frame]:
-    image_id, about = image_id_of(header.dataset, path), metadata_of(header.dataset)
-    decoded = decoded_frames(header, pixels, indices)
+@dataclass(frozen=True)
+class _Found:
+    """What every frame of a file needs: its pixels themselves stay in the file."""
+
+    dataset: Dataset
+    encoded: Encoded
+    image_id: str
+
+
+class _Last(local):
+    """The file that a thread has read last: path, identity on disk, and what was found."""
+
+    identity: tuple[object, ...] = ()
+    found: _Found
+
+
+_last = _Last()
+
+
+@contextmanager
+def _looked_into(path: Path, headerless: bool) -> Iterator[tuple[_Found, BinaryIO]]:
+    """A file and what is in it, read now or when the frame before was."""
+    status = path.stat()
+    identity = (path, headerless, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if identity == _last.identity:
+        with path.open("rb") as file:
+            yield _last.found, file
+        return
+    _last.identity = ()
+    with opened(path, headerless) as header:
+        found = _read(path, header)
+        if not header.inflated:  # that is in memory, up to `MAX_INFLATED` of it
+            _last.found, _last.identity = found, identity
+        yield found, header.file
+
+
+def _read(path: Path, header: Opened) -> _Found:
+    encoded = find_frames(header, stored_pixels(header))
+    return _Found(header.dataset, encoded, image_id_of(header.dataset, path))
+
+
+def _frame(found: _Found, file: BinaryIO, index: int, window: WindowChoice | None) -> Frame:
+    dataset, pixels = found.dataset, found.encoded.pixels
     large = pixels.rows * pixels.columns > _LARGE * MAX_PIXELS
-    for index in indices:
-        with _one_large if large else nullcontext():
-            frame, photometric = next(decoded)
-            levels, applied = picture(frame, photometric, header.dataset, pixels, index, window)
-            levels, stretched = squared(levels, header.dataset, index)
-            del frame
-        parts = [applied, stretched, f"frame {index + 1} of {pixels.frames}" if pixels.frames > 1 else ""]
-        name = _name(image_id, index, pixels.frames)
-        yield Frame(name, levels, "; ".join(part for part in parts if part), about)
+    with one_at_a_time() if large else nullcontext():
+        frame, photometric = decoded_frame(file, found.encoded, index)
+        levels, applied = picture(frame, photometric, dataset, pixels, index, window)
+        levels, stretched = squared(levels, dataset, index)
+    parts = [applied, stretched, f"frame {index + 1} of {pixels.frames}" if pixels.frames > 1 else ""]
+    name = _name(found.image_id, index, pixels.frames)
+    return Frame(name, levels, "; ".join(part for part in parts if part))
 
 
 def _name(image_id: str, index: int, count: int) -> str:
@@ -164,6 +205,8 @@ def _guarded() -> Iterator[None]:
     except (ImageRefused, DataError):
         raise
     except OSError as error:
-        raise ImageRefused(error.strerror or "cannot be read") from None
+        raise ImageRefused("unreadable", error.strerror or type(error).__name__) from None
+    except MemoryError:
+        raise ImageRefused("too large", "more memory than there is") from None
     except Exception as error:
-        raise ImageRefused(f"damaged DICOM file ({type(error).__name__})") from None
+        raise ImageRefused("damaged", f"DICOM file ({type(error).__name__})") from None

@@ -12,7 +12,6 @@ C.11.2 (values of interest), C.7.6.16.2.9 and C.7.6.16.2.10 (of a frame); PS3.4,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +20,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from imageclef.data.dicom.groups import item_with, items_of
-from imageclef.data.dicom.header import value_of
+from imageclef.data.dicom.header import is_little_endian, value_of
+from imageclef.data.dicom.samples import blocks
 from imageclef.data.dicom.stored import Stored
 from imageclef.data.dicom.tables import Table, read_table
 from imageclef.data.dicom.windows import Function, Window, WindowChoice
 from imageclef.errors import ImageRefused
 
 _FUNCTIONS: tuple[Function, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
-_BLOCK = 2**20
 _MOST_VALUES = 2**17
 """Frames whose values span more are computed pixel by pixel."""
 _SHALLOW = 8
@@ -75,7 +74,7 @@ class Greys:
             return self._each(frame, low, high)
         of_value = self._shown(np.arange(least, most + 1, dtype=np.float64), low, high)
         levels = np.empty(frame.shape, np.uint8)
-        for rows in _blocks(frame):
+        for rows in blocks(frame):
             levels[rows] = of_value[frame[rows].astype(np.int64) - least]
         return levels
 
@@ -114,7 +113,7 @@ class Greys:
             ends = self._values(np.array(self.stored_range, np.float64))
             return float(ends.min()), float(ends.max())
         low, high = math.inf, -math.inf
-        for rows in _blocks(frame):
+        for rows in blocks(frame):
             stored = frame[rows].astype(np.float64)
             values = self._values(stored)
             values = values[np.isfinite(values) & ~self._is_padding(stored)]
@@ -124,7 +123,7 @@ class Greys:
 
     def _each(self, frame: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
         levels = np.empty(frame.shape, np.uint8)
-        for rows in _blocks(frame):
+        for rows in blocks(frame):
             levels[rows] = self._shown(frame[rows].astype(np.float64), low, high)
         return levels
 
@@ -156,12 +155,10 @@ def read_greys(dataset: Dataset, pixels: Stored, index: int, choice: WindowChoic
     Raises:
         ImageRefused: a table is damaged.
     """
-    little = dataset.original_encoding[1] is not False
-    modality = _modality(dataset, index, little)
-    interest = _chosen(dataset, choice) or _interest(dataset, index, little)
+    interest = _chosen(dataset, choice) or _interest(dataset, index)
     shallow = pixels.bits_stored <= _SHALLOW and not pixels.floating
     return Greys(
-        modality=modality,
+        modality=_modality(dataset, index),
         interest=interest,
         inverted=pixels.photometric == "MONOCHROME1",
         padding=_padding(dataset, pixels),
@@ -169,9 +166,15 @@ def read_greys(dataset: Dataset, pixels: Stored, index: int, choice: WindowChoic
     )
 
 
-def _modality(dataset: Dataset, index: int, little: bool) -> Table | Rescale | None:
-    if items := items_of(dataset, "ModalityLUTSequence"):
-        return read_table(items[0], "LUTDescriptor", "LUTData", little)
+def _table(dataset: Dataset, keyword: str) -> Table | None:
+    """The first table of a sequence."""
+    items = items_of(dataset, keyword)
+    return read_table(items[0], "LUTDescriptor", "LUTData", is_little_endian(dataset)) if items else None
+
+
+def _modality(dataset: Dataset, index: int) -> Table | Rescale | None:
+    if table := _table(dataset, "ModalityLUTSequence"):
+        return table
     item = item_with(dataset, index, "PixelValueTransformationSequence", "RescaleSlope")
     if item is None:
         return None
@@ -188,10 +191,10 @@ def _chosen(dataset: Dataset, choice: WindowChoice | None) -> Window | None:
     return choice.window
 
 
-def _interest(dataset: Dataset, index: int, little: bool) -> Table | Window | None:
+def _interest(dataset: Dataset, index: int) -> Table | Window | None:
     """The first table, else the first window that is one."""
-    if items := items_of(dataset, "VOILUTSequence"):
-        return read_table(items[0], "LUTDescriptor", "LUTData", little)
+    if table := _table(dataset, "VOILUTSequence"):
+        return table
     item = item_with(dataset, index, "FrameVOILUTSequence", "WindowCenter")
     if item is None:
         return None
@@ -210,7 +213,7 @@ def _float(item: Dataset, keyword: str) -> float | None:
     try:
         number = float(value) if value is not None else math.nan
     except (TypeError, ValueError):
-        raise ImageRefused(f"damaged DICOM header: {keyword} is not a number") from None
+        raise ImageRefused("damaged", f"{keyword} of its header is not a number") from None
     return number if math.isfinite(number) else None
 
 
@@ -219,7 +222,7 @@ def _padding(dataset: Dataset, pixels: Stored) -> tuple[int, int] | None:
     if value is None or pixels.floating:
         return None
     limit = value_of(dataset, "PixelPaddingRangeLimit", value)
-    ends = [_as_stored(one, pixels, dataset.original_encoding[1] is not False) for one in (value, limit)]
+    ends = [_as_stored(one, pixels, is_little_endian(dataset)) for one in (value, limit)]
     return min(ends), max(ends)
 
 
@@ -230,7 +233,7 @@ def _as_stored(value: Any, pixels: Stored, little: bool) -> int:
             value = int.from_bytes(value[:2], "little" if little else "big")
         number = int(value)
     except (TypeError, ValueError):
-        raise ImageRefused("damaged DICOM header: PixelPaddingValue is not a number") from None
+        raise ImageRefused("damaged", "PixelPaddingValue of its header is not a number") from None
     if pixels.signed and number >= 2**15 and pixels.bits_allocated == 16:
         return number - 2**16
     if not pixels.signed and number < 0:
@@ -241,10 +244,3 @@ def _as_stored(value: Any, pixels: Stored, little: bool) -> int:
 def _range(pixels: Stored) -> tuple[int, int]:
     bits = pixels.bits_stored
     return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if pixels.signed else (0, (1 << bits) - 1)
-
-
-def _blocks(frame: NDArray[Any]) -> Iterator[slice]:
-    """Some rows at a time: float64 of a whole frame would be most of the memory."""
-    step = max(1, _BLOCK // frame.shape[1])
-    for start in range(0, len(frame), step):
-        yield slice(start, start + step)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, BinaryIO
@@ -30,6 +30,9 @@ from imageclef.errors import ImageRefused
 
 MAX_INFLATED = 2**28
 """Most bytes of a file whose data set is deflated as a whole, which has to be inflated in memory."""
+
+MOST_READINGS = 2**22
+"""Of a header, one or two for each element, nested ones too: several seconds, and a gigabyte of objects."""
 
 _DEFERRED = 2**20
 """Longer elements are read when they are asked for."""
@@ -50,7 +53,6 @@ _OF_PIXELS = (
     ),
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
-    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
 _READ = sorted(
     {*_OF_PIXELS, *(kept.keyword for kept in KEPT.values()), *HASHED, "SOPInstanceUID", "SOPClassUID"}
@@ -58,8 +60,23 @@ _READ = sorted(
 _TAGS: list[Any] = [tag_for_keyword(keyword) for keyword in _READ]
 
 
+class _Counted(BufferedReader):
+    """A file that is read a bounded number of times: nothing else ends a header of nothing but elements."""
+
+    readings = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.readings += 1
+        if self.readings > MOST_READINGS:
+            raise ImageRefused("too large", f"a header of more than {MOST_READINGS} readings")
+        return super().read(size)
+
+
 class NoPixels(ImageRefused):
     """A DICOM object that is no picture (a report, a presentation state, a plan): skipped, not damaged."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__("not an image", f"no picture in this DICOM object: {kind}")
 
 
 @dataclass(frozen=True)
@@ -70,11 +87,13 @@ class Opened:
         dataset: the elements of the fixed list, with the file's transfer syntax.
         file: at the element that holds the pixels.
         size: bytes of `file`.
+        inflated: whether `file` is not that on disk, but what was deflated in it.
     """
 
     dataset: Dataset
     file: BinaryIO
     size: int
+    inflated: bool = False
 
 
 @contextmanager
@@ -91,11 +110,11 @@ def opened(path: Path, headerless: bool = False) -> Iterator[Opened]:
     """
     status = path.stat()
     if not S_ISREG(status.st_mode):
-        raise ImageRefused("not a regular file")
-    with path.open("rb") as file:
+        raise ImageRefused("unreadable", "not a regular file")
+    with _Counted(path.open("rb", buffering=0)) as file:
         first = file.read(FIRST_BYTES)
         if not (is_dicom(first) or (headerless and is_headerless(first))):
-            raise ImageRefused("not a DICOM file")
+            raise ImageRefused("not an image", "not a DICOM file")
         file.seek(0)
         try:
             inflated = _inflated(file) if is_dicom(first) else None
@@ -105,9 +124,9 @@ def opened(path: Path, headerless: bool = False) -> Iterator[Opened]:
         except OSError as error:
             if error.errno is not None:  # of the system; pydicom's own have none
                 raise
-            raise ImageRefused("truncated or damaged DICOM header") from None
+            raise ImageRefused("damaged", "its header is cut short or damaged") from None
         except Exception as error:  # pydicom lets through whatever a damaged element makes of it
-            raise ImageRefused(f"damaged DICOM header ({type(error).__name__})") from None
+            raise ImageRefused("damaged", f"DICOM header ({type(error).__name__})") from None
         _check_pixels(header)
         yield header
 
@@ -121,7 +140,7 @@ def value_of(dataset: Dataset, keyword: str, default: Any = None) -> Any:
     try:
         value = dataset.get(keyword)
     except Exception:
-        raise ImageRefused(f"damaged DICOM header: {keyword} cannot be read") from None
+        raise ImageRefused("damaged", f"{keyword} of its header cannot be read") from None
     return default if value is None or value == "" or value == [] or value == b"" else value
 
 
@@ -138,11 +157,16 @@ def number_of(dataset: Dataset, keyword: str, default: int | None = None) -> int
     """
     value = value_of(dataset, keyword, default)
     if value is None:
-        raise ImageRefused(f"damaged DICOM header: no {keyword}")
+        raise ImageRefused("damaged", f"no {keyword} in its header")
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError):
-        raise ImageRefused(f"damaged DICOM header: {keyword} is not a number") from None
+        raise ImageRefused("damaged", f"{keyword} of its header is not a number") from None
+
+
+def is_little_endian(dataset: Dataset) -> bool:
+    """Whether numbers begin with their lowest byte, as in all files but retired ones."""
+    return dataset.original_encoding[1] is not False
 
 
 def _read_header(file: BinaryIO) -> Dataset:
@@ -163,9 +187,9 @@ def _inflated(file: BinaryIO) -> Opened | None:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     data = inflater.decompress(file.read(MAX_INFLATED), MAX_INFLATED)
     if inflater.unconsumed_tail:
-        raise ImageRefused(f"inflates to more than {MAX_INFLATED >> 20} MiB, the most that is read")
+        raise ImageRefused("too large", f"inflates to more than {MAX_INFLATED >> 20} MiB")
     if not inflater.eof:
-        raise ImageRefused("truncated: its deflated data set has no end")
+        raise ImageRefused("truncated", "its deflated data set has no end")
     inside = BytesIO(data)
     # Nothing is deferred: that would go back to the file, where the bytes are still deflated.
     dataset = read_dataset(
@@ -177,7 +201,7 @@ def _inflated(file: BinaryIO) -> Opened | None:
     )
     dataset.file_meta = FileMetaDataset(meta)
     dataset.set_original_encoding(False, True)
-    return Opened(dataset, inside, len(data))
+    return Opened(dataset, inside, len(data), inflated=True)
 
 
 def _check_pixels(header: Opened) -> None:
@@ -188,9 +212,9 @@ def _check_pixels(header: Opened) -> None:
     if len(ahead) == 4:
         return
     if where > header.size:
-        raise ImageRefused("truncated: the file ends before its pixels")
+        raise ImageRefused("truncated", "the file ends before its pixels")
     kind = value_of(dataset, "SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     name = getattr(kind, "name", "")
     # Of a UID that pydicom does not know, the name is what stands in the file.
     known = name if name and name != str(kind) else "an unknown class"
-    raise NoPixels(f"no picture in this DICOM object: {known}")
+    raise NoPixels(known)

@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 from imageclef.data.decoding import MAX_PIXELS
 from imageclef.data.dicom.greys import read_greys
 from imageclef.data.dicom.groups import item_with
-from imageclef.data.dicom.header import value_of
+from imageclef.data.dicom.header import is_little_endian, value_of
+from imageclef.data.dicom.samples import blocks
 from imageclef.data.dicom.stored import Stored
 from imageclef.data.dicom.tables import Table, read_segmented, read_table
 from imageclef.data.dicom.windows import WindowChoice
@@ -27,7 +28,6 @@ from imageclef.errors import ImageRefused
 
 _CHANNELS = ("Red", "Green", "Blue")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
-_ROWS_AT_ONCE = 256
 
 _SQUARE = 0.01
 """Sides of a pixel that differ by less are the same: rounding in the header."""
@@ -65,7 +65,7 @@ def picture(
     if photometric == "PALETTE COLOR":
         return _coloured(frame, dataset), "palette"
     if photometric != "RGB" or frame.ndim != 3:
-        raise ImageRefused("unsupported: its colours did not become RGB")
+        raise ImageRefused("unsupported", "its colours did not become RGB")
     bits = pixels.bits_stored
     applied = "RGB" if pixels.photometric == "RGB" else f"{pixels.photometric} to RGB"
     return _eight_bits(frame, bits), applied if bits == 8 else f"{applied}; {bits} to 8 bits"
@@ -123,15 +123,14 @@ def _coloured(frame: NDArray[Any], dataset: Dataset) -> NDArray[np.uint8]:
     colours = np.empty((*frame.shape, 3), np.uint8)
     for channel, table in enumerate(tables):
         shades = np.rint(table.entries.astype(np.float64) * 255 / peak).astype(np.uint8)
-        for start in range(0, len(frame), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
+        for rows in blocks(frame):
             index = frame[rows].astype(np.int64) - table.first
             colours[rows, :, channel] = shades[np.clip(index, 0, len(shades) - 1)]
     return colours
 
 
 def _palette(dataset: Dataset, channel: str) -> Table:
-    little = dataset.original_encoding[1] is not False
+    little = is_little_endian(dataset)
     name = f"{channel}PaletteColorLookupTable"
     if value_of(dataset, f"{name}Data") is not None:
         return read_table(dataset, f"{name}Descriptor", f"{name}Data", little)
@@ -143,7 +142,6 @@ def _eight_bits(frame: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     if frame.dtype == np.uint8 and bits == 8:
         return frame
     levels = np.empty(frame.shape, np.uint8)
-    for start in range(0, len(frame), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for rows in blocks(frame):
         levels[rows] = np.rint(frame[rows].clip(0, 2**bits - 1) * (255 / (2**bits - 1)))
     return levels

@@ -39,6 +39,23 @@ def file_and_frame(path: Path) -> tuple[Path, int]:
     return path.with_name(match[1]), int(match[2])
 
 
+def holds_dicom(path: Path, headerless: bool) -> bool:
+    """Whether a file begins as DICOM; one that cannot be opened is left to whoever reads it.
+
+    Args:
+        path: the file.
+        headerless: count bare data sets too.
+    """
+    try:
+        if not path.is_file():  # a pipe would wait for ever
+            return False
+        with path.open("rb") as file:
+            first = file.read(FIRST_BYTES)
+    except OSError:
+        return False
+    return is_dicom(first) or (headerless and is_headerless(first))
+
+
 def is_dicom(first: bytes) -> bool:
     """Whether a file that begins so is DICOM: ``DICM`` after a preamble of 128 bytes.
 

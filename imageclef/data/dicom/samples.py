@@ -5,6 +5,7 @@ Reference: DICOM PS3.5, section 8.1 (bits stored and high bit); PS3.3, C.7.6.3.1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from pydicom.uid import RLELossless
 
 from imageclef.data.dicom.stored import Stored
 
-_ROWS_AT_ONCE = 256
+_AT_ONCE = 2**20
+
+
+def blocks(frame: NDArray[Any]) -> Iterator[slice]:
+    """Some rows at a time, about a million values: wider copies of a whole frame would be most of memory."""
+    step = max(1, _AT_ONCE * len(frame) // frame.size)
+    for start in range(0, len(frame), step):
+        yield slice(start, start + step)
 
 
 def are_words(pixels: Stored) -> bool:
@@ -42,7 +50,6 @@ def unpacked(pixels: Stored, source: bytes, place: int) -> NDArray[np.uint8]:
 def rgb(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Luminance and chrominance as RGB, some rows at a time: of all, pydicom would make float copies."""
     colours = np.empty_like(frame)
-    for start in range(0, len(frame), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for rows in blocks(frame):
         colours[rows] = convert_color_space(frame[rows], "YBR_FULL", "RGB")
     return colours

@@ -27,6 +27,8 @@ PHOTOMETRIC = frozenset(
 _COLOURS = PHOTOMETRIC - {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}
 _KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
+UNDEFINED = 0xFFFFFFFF
+"""Stands for the length of an element that goes on until its end is found."""
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN")
 
 
@@ -121,12 +123,12 @@ def pixel_element(header: Opened, past: bool = False) -> tuple[int, bytes, int]:
         else:
             length = Struct(f"{order}H").unpack(file.read(2))[0]
     except struct_error:
-        raise ImageRefused("truncated: the file ends before its pixels") from None
+        raise ImageRefused("truncated", "the file ends before its pixels") from None
     if not past:
         file.seek(where)
     tag = group << 16 | element
     if tag not in _KEYWORDS:
-        raise ImageRefused("damaged DICOM header: no pixels where they are expected")
+        raise ImageRefused("damaged", "no pixels where its header ends")
     return tag, vr, length
 
 
@@ -136,7 +138,9 @@ def _syntax(dataset: Dataset) -> UID:
     if named:
         syntax = UID(str(named).strip())
         if not syntax.is_transfer_syntax or syntax.is_private:
-            raise ImageRefused("no decoder for its transfer syntax, which the standard does not name")
+            raise ImageRefused(
+                "unsupported", "no decoder for its transfer syntax, which the standard does not name"
+            )
         return syntax
     implicit, little = dataset.original_encoding
     if implicit:
@@ -147,27 +151,25 @@ def _syntax(dataset: Dataset) -> UID:
 def _check(pixels: Stored) -> None:
     """Refuse what no decoder should see."""
     if pixels.rows < 1 or pixels.columns < 1 or pixels.frames < 1:
-        raise ImageRefused(
-            f"{pixels.columns}x{pixels.rows} pixels in {pixels.frames} frames; expected 1 or more"
-        )
+        size = f"{pixels.columns}x{pixels.rows} pixels in {pixels.frames} frames"
+        raise ImageRefused("damaged", f"{size}; expected 1 or more")
     if pixels.rows * pixels.columns > MAX_PIXELS:
         size = f"{pixels.columns}x{pixels.rows}"
-        raise ImageRefused(f"{size} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
+        raise ImageRefused("too large", f"{size} pixels; at most {MAX_PIXELS / 1e6:.0f} million are decoded")
     if pixels.photometric not in PHOTOMETRIC:
-        raise ImageRefused(
-            "unsupported photometric interpretation; known are " + ", ".join(sorted(PHOTOMETRIC))
-        )
+        known = ", ".join(sorted(PHOTOMETRIC))
+        raise ImageRefused("unsupported", f"photometric interpretation; known are {known}")
     if pixels.samples != (3 if pixels.photometric in _COLOURS else 1):
-        raise ImageRefused(f"{pixels.samples} samples of a pixel do not go with {pixels.photometric}")
+        said = f"{pixels.samples} samples of a pixel do not go with {pixels.photometric}"
+        raise ImageRefused("damaged", said)
     if pixels.samples > 1 and pixels.planar not in (0, 1):  # GDCM ends the process
-        raise ImageRefused(
-            f"damaged DICOM header: a planar configuration of {pixels.planar}; expected 0 or 1"
-        )
+        raise ImageRefused("damaged", f"a planar configuration of {pixels.planar}; expected 0 or 1")
     if pixels.bits_allocated not in (1, 8, 16, 32, 64):
-        raise ImageRefused(
-            f"unsupported: {pixels.bits_allocated} bits allocated; expected 1, 8, 16, 32 or 64"
-        )
+        said = f"{pixels.bits_allocated} bits allocated; expected 1, 8, 16, 32 or 64"
+        raise ImageRefused("unsupported", said)
     if pixels.photometric.startswith("YBR") and pixels.bits_allocated != 8:
-        raise ImageRefused(f"unsupported: {pixels.photometric} of {pixels.bits_allocated} bits; expected 8")
+        said = f"{pixels.photometric} of {pixels.bits_allocated} bits; expected 8"
+        raise ImageRefused("unsupported", said)
     if not 1 <= pixels.bits_stored <= pixels.bits_allocated:
-        raise ImageRefused(f"{pixels.bits_stored} bits stored in {pixels.bits_allocated} allocated")
+        said = f"{pixels.bits_stored} bits stored in {pixels.bits_allocated} allocated"
+        raise ImageRefused("damaged", said)

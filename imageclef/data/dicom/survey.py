@@ -44,14 +44,16 @@ class Survey:
     """What the DICOM files of a folder hold.
 
     Attributes:
+        files: paths of all that were looked into.
         images: in the order of the files, then of their frames.
         skipped: how many files hold no picture, by the reason.
-        refused: path and reason of files that cannot be read.
+        refused: path, class and reason of files that cannot be read.
     """
 
+    files: set[str] = field(default_factory=set)
     images: list[SurveyedImage] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
 
     def groups(self) -> dict[str, str]:
         """Image id to group, as in a table of groups."""
@@ -82,12 +84,13 @@ def survey(
     """
     found = Survey()
     for path in paths:
+        found.files.add(path)
         try:
             described = describe(folder / path, choice.frames, choice.salt, choice.headerless)
         except NoPixels as none:
-            found.skipped[str(none)] += 1
+            found.skipped[none.detail] += 1
         except ImageRefused as refusal:
-            found.refused.append((path, str(refusal)))
+            found.refused.append((path, refusal.kind, refusal.detail))
         else:
             for image_id, number in described.frames.items():
                 place = frame_path(path, None if image_id == described.image_id else number)

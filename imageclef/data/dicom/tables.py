@@ -56,10 +56,10 @@ def read_table(item: Dataset, descriptor: str, data: str, little_endian: bool) -
     count, first, bits = _described(item, descriptor)
     value = value_of(item, data)
     if value is None:
-        raise ImageRefused(f"damaged DICOM header: no {data}")
+        raise ImageRefused("damaged", f"no {data} in its header")
     entries = _entries(value, count, bits, little_endian)
     if len(entries) < count:
-        raise ImageRefused(f"damaged DICOM header: {len(entries)} of {count} entries in {data}")
+        raise ImageRefused("damaged", f"{len(entries)} of {count} entries in {data}")
     return _table(first, entries[:count], bits)
 
 
@@ -68,15 +68,15 @@ def read_segmented(item: Dataset, descriptor: str, data: str, little_endian: boo
     count, first, bits = _described(item, descriptor)
     value = value_of(item, data)
     if not isinstance(value, bytes):
-        raise ImageRefused(f"damaged DICOM header: no {data}")
+        raise ImageRefused("damaged", f"no {data} in its header")
     words = np.frombuffer(value[: len(value) // 2 * 2], "<u2" if little_endian else ">u2")
     segments = words.tolist() if bits > 8 else words.astype("<u2").view(np.uint8).tolist()
     try:
         entries = _expanded(segments, count, bits > 8)
     except IndexError:
-        raise ImageRefused(f"damaged DICOM header: {data} ends within a segment") from None
+        raise ImageRefused("damaged", f"{data} ends within a segment") from None
     if len(entries) < count:
-        raise ImageRefused(f"damaged DICOM header: {len(entries)} of {count} entries in {data}")
+        raise ImageRefused("damaged", f"{len(entries)} of {count} entries in {data}")
     return _table(first, np.array(entries[:count], np.uint16), bits)
 
 
@@ -91,9 +91,9 @@ def _described(item: Dataset, keyword: str) -> tuple[int, int, int]:
     try:
         count, first, bits = (int(number) for number in value)
     except (TypeError, ValueError):
-        raise ImageRefused(f"damaged DICOM header: {keyword} is not three numbers") from None
+        raise ImageRefused("damaged", f"{keyword} is not three numbers") from None
     if not 1 <= bits <= 16:
-        raise ImageRefused(f"damaged DICOM header: {bits} bits in {keyword}; expected 1 to 16")
+        raise ImageRefused("damaged", f"{bits} bits in {keyword}; expected 1 to 16")
     # 0 stands for 65536, and a signed element shows counts from 32768 as negative.
     return (count % _MOST_ENTRIES) or _MOST_ENTRIES, first, bits
 
@@ -131,7 +131,7 @@ def _expanded(
         elif kind == _LINEAR:
             before = entries[-1] if entries else last
             if before is None:
-                raise ImageRefused("damaged DICOM header: a segmented palette begins with a slope")
+                raise ImageRefused("damaged", "a segmented palette begins with a slope")
             slope = np.linspace(before, segments[at], length + 1)[1:]
             entries += np.rint(slope).astype(int).tolist()
             at += 1
@@ -144,5 +144,5 @@ def _expanded(
             before = entries[-1] if entries else None
             entries += _expanded(segments[start:], most - len(entries), words, length, before)
         else:
-            raise ImageRefused(f"damaged DICOM header: a segmented palette with a segment of kind {kind}")
+            raise ImageRefused("damaged", f"a segmented palette with a segment of kind {kind}")
     return entries

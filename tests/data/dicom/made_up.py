@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from imageclef.data.dicom.encoded import decoded_frames
+from imageclef.data.dicom.encoded import decoded_frame, find_frames
 from imageclef.data.dicom.header import opened
 from imageclef.data.dicom.stored import stored_pixels
 
@@ -71,4 +71,5 @@ def decoded(path: Path, indices: list[int] | None = None) -> list[np.ndarray]:
     with opened(path) as header:
         pixels = stored_pixels(header)
         wanted = range(pixels.frames) if indices is None else indices
-        return [frame for frame, _ in decoded_frames(header, pixels, wanted)]
+        encoded = find_frames(header, pixels)
+        return [decoded_frame(header.file, encoded, index)[0] for index in wanted]

@@ -66,5 +66,34 @@ def test_whatever_goes_wrong_is_a_refusal(tmp_path: Path, monkeypatch: pytest.Mo
         raise ZeroDivisionError("DOE^JANE")
 
     monkeypatch.setattr(module, "picture", fail)
-    with pytest.raises(ImageRefused, match=r"^damaged DICOM file \(ZeroDivisionError\)$"):
+    with pytest.raises(ImageRefused, match=r"^damaged: DICOM file \(ZeroDivisionError\)$"):
         read_frame(write(tmp_path / "a", FIVE))
+
+
+def test_frames_of_one_file_cost_one_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, path = [], write(tmp_path / "a", FIVE)
+    really = module.opened
+    monkeypatch.setattr(module, "opened", lambda *given: (opened.append(given), really(*given))[1])
+    assert [read_frame(path, number).pixels[0, 0] for number in (3, 1, 5, 2)] == [2, 0, 4, 1]
+    assert len(opened) == 1
+    other = write(tmp_path / "b", FIVE + 9)
+    assert [read_frame(one, 1).pixels[0, 0] for one in (other, path)] == [9, 0]
+    assert len(opened) == 3
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", FIVE)
+    assert read_frame(path, 1).pixels.shape == (4, 4)
+    write(path, FIVE[:, :, :2] + 7)
+    assert read_frame(path, 1).pixels.shape == (4, 2)
+    assert read_frame(path, 5).pixels[0, 0] == 11
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ImageRefused, match="truncated"):
+        read_frame(path, 1)
+
+
+def test_more_frames_than_names_are_kept_for_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", FIVE, NumberOfFrames=2_000_000_000)
+    assert len(describe(path).frames) == 1
+    with pytest.raises(ImageRefused, match="too large: 2000000000 frames; at most 262144 are taken"):
+        describe(path, FrameChoice("all"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from imageclef.data.dicom import header
-from imageclef.data.dicom.frames import read_frame
+from imageclef.data.dicom.frames import describe, read_frame
 from imageclef.data.dicom.header import NoPixels, number_of, opened
 from imageclef.errors import ImageRefused
 from tests.data.dicom.made_up import SR, write
@@ -126,12 +126,26 @@ def test_a_damaged_header_is_read_or_refused(
     assert "\n" not in outcome
 
 
+def test_a_header_of_nothing_but_elements_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a", RAMP)
+    data = path.read_bytes()
+    at = data.index(b"\x28\0\x02\0US")
+    element = b"\x09\0\x10\0UN\0\0\0\0\0\0"
+    path.write_bytes(data[:at] + element * 2000 + data[at:])
+    assert read_frame(path).pixels.shape == RAMP.shape
+    monkeypatch.setattr(header, "MOST_READINGS", 1500)
+    with pytest.raises(ImageRefused, match="too large: a header of more than 1500 readings"):
+        describe(path)
+    write(path, RAMP)
+    assert describe(path).frames
+
+
 def outcome_of(path: Path) -> str:
     try:
         frame = read_frame(path)
     except ImageRefused as refusal:
         return str(refusal)
-    return f"{frame.pixels.dtype} {frame.frame_name} {frame.applied} {dict(frame.about)}"
+    return f"{frame.pixels.dtype} {frame.frame_name} {frame.applied} {describe(path)}"
 
 
 def test_neither_warnings_nor_logs_quote_a_header(tmp_path: Path) -> None:

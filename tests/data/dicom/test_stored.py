@@ -56,9 +56,9 @@ def test_the_file_stays_at_its_pixels(tmp_path: Path, syntax: Any) -> None:
         ({"Rows": 65535, "Columns": 65535}, "65535x65535 pixels; at most 24 million are decoded"),
         (
             {"PhotometricInterpretation": "HSV"},
-            "unsupported photometric interpretation; known are MONOCHROME1",
+            "unsupported: photometric interpretation; known are MONOCHROME1",
         ),
-        ({"PhotometricInterpretation": None}, "unsupported photometric interpretation"),
+        ({"PhotometricInterpretation": None}, "unsupported: photometric interpretation"),
         ({"PhotometricInterpretation": "RGB"}, "1 samples of a pixel do not go with RGB"),
         ({"SamplesPerPixel": 4}, "4 samples of a pixel do not go with MONOCHROME2"),
         (
@@ -80,7 +80,7 @@ def test_impossible_pixels_are_refused(tmp_path: Path, elements: dict[str, Any],
 
 
 def test_an_unknown_photometric_interpretation_is_not_quoted(tmp_path: Path) -> None:
-    with pytest.raises(ImageRefused, match="unsupported photometric") as refusal:
+    with pytest.raises(ImageRefused, match="unsupported: photometric") as refusal:
         stored(write(tmp_path / "a", RAMP, PhotometricInterpretation="DOE JANE"))
     assert "DOE" not in str(refusal.value)
 

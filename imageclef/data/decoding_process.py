@@ -1,0 +1,154 @@
+"""The process that decodes: it reads requests on its standard input and answers on its standard output.
+
+A request is a line of JSON: paths, and how they are wanted. For each path there is one answer, a line of
+JSON: a refusal, or what is known of the picture, and then its bytes. Every answer is written before the next
+file is opened, so that whoever reads them knows at which file this process ended.
+
+What a file may take is left to the kernel, which also ends a decoder that never comes back: processor time,
+time at all, and memory. The process ends with its input, at the latest after the file it is at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+from PIL import Image, ImageFile
+
+from imageclef.data.decoding import Decoded, decode, decode_fitting
+from imageclef.data.one_at_a_time import take_turns
+from imageclef.data.refusals import refusal_of
+from imageclef.errors import ImageRefused
+
+UP_TO_THE_BREAK = "truncated: read up to the break"
+_MIB = 2**20
+
+
+class FileClock:
+    """Ends the process where a file takes too long; in processor time, a loaded machine refuses no file."""
+
+    def __init__(self) -> None:
+        self.seconds, self.patience = 0.0, 0.0
+        for ends in (signal.SIGPROF, signal.SIGALRM):
+            signal.signal(ends, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGPROF, signal.SIGALRM))
+
+    def start(self) -> None:
+        """Begin to count, from nothing."""
+        signal.setitimer(signal.ITIMER_PROF, self.seconds)
+        signal.setitimer(signal.ITIMER_REAL, self.patience)
+
+    def stop(self) -> None:
+        """Count no more."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class MemoryLimit:
+    """Lets this process take so much more than it has now; where that is not known, there is no limit."""
+
+    def __init__(self) -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self._mib = 0
+        try:
+            mapped = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+        except OSError:
+            self._bytes = None
+        else:
+            self._bytes = int(mapped) * resource.getpagesize()
+
+    def set(self, mib: int) -> None:
+        """Leave so many MiB for files."""
+        if self._bytes is None or mib == self._mib:
+            return
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]
+        limit = self._bytes + mib * _MIB
+        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+        self._mib = mib
+
+
+def main(turns: int) -> None:
+    """Answer requests until there are no more.
+
+    Args:
+        turns: descriptor of the file by which processes take turns at large pictures.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked decides when it ends, by closing the input
+    cv2.setNumThreads(1)
+    Image.init()  # loads all of Pillow's formats, which is not to be taken for the first file's time
+    requests, answers = sys.stdin.buffer, _own_output()
+    clock, memory = FileClock(), MemoryLimit()
+    take_turns(turns, clock)
+    try:
+        _write(answers, {"ready": os.getpid()})
+        for line in requests:
+            request = json.loads(line)
+            clock.seconds, clock.patience = request["seconds"], request["patience"]
+            memory.set(request["memory"])
+            for path in request["paths"]:
+                _answer(answers, clock, Path(path), request)
+    except BrokenPipeError:  # nobody waits for the answer any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
+
+
+def _own_output() -> BinaryIO:
+    """The output for answers alone; where it was, and to the error output, native decoders write warnings."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, output.fileno())
+    os.close(nowhere)
+    return answers
+
+
+def _answer(answers: BinaryIO, clock: FileClock, path: Path, request: dict[str, Any]) -> None:
+    clock.start()
+    try:
+        decoded = _decode(path, request)
+    except Exception as error:
+        clock.stop()
+        refusal = refusal_of(error)
+        _write(answers, {"kind": refusal.kind, "detail": refusal.detail})
+        return
+    clock.stop()
+    about = {"width": decoded.width, "height": decoded.height, "applied": decoded.applied}
+    _write(answers, {"shape": decoded.pixels.shape, **about}, decoded.pixels.data)
+
+
+def _decode(path: Path, request: dict[str, Any]) -> Decoded:
+    """Read a file; one that is truncated once more, up to the break, where that is accepted."""
+    try:
+        return _as_wanted(path, request)
+    except ImageRefused as refusal:
+        if refusal.kind != "truncated" or not request["accept_truncated"]:
+            raise
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        decoded = _as_wanted(path, request)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    applied = "; ".join(part for part in (decoded.applied, UP_TO_THE_BREAK) if part)
+    return Decoded(decoded.pixels, decoded.width, decoded.height, applied)
+
+
+def _as_wanted(path: Path, request: dict[str, Any]) -> Decoded:
+    form, window = request["form"], request["window"]
+    return (decode_fitting if "longest" in form else decode)(path, **form, window=window)
+
+
+def _write(answers: BinaryIO, about: dict[str, Any], pixels: memoryview | None = None) -> None:
+    answers.write(json.dumps(about).encode() + b"\n")
+    if pixels is not None:
+        answers.write(pixels)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

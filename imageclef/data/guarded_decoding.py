@@ -1,0 +1,159 @@
+"""Image files are decoded in processes that may die: a fault of native code costs a file, never the run.
+
+A process that ends at a file is replaced, and the file is tried once more in the new one; if that ends too,
+the file is refused. A file that takes too much processor time is refused at once. Processes that wait for
+files are kept as long as this one lives, so that their start is paid once.
+
+They are plain children with two pipes, not those of `multiprocessing`: nothing is pickled, the caller's main
+module is not imported again, and no thread of the caller is forked.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import IO
+
+import numpy as np
+
+from imageclef.config import ReadingSettings
+from imageclef.data.decoding import Decoded, Mode
+from imageclef.data.decoding_worker import PROGRAM, DecodingWorker, Ended, Form, Room
+from imageclef.data.dicom.windows import read_window
+from imageclef.errors import ImageclefError, ImageRefused
+
+AS_IT_IS = ReadingSettings()
+"""Files are read as they are, within the limits that hold where nothing else is said."""
+
+
+class Decoders:
+    """Processes that decode, for any number of threads: each call has one for itself."""
+
+    def __init__(self, program: Sequence[str] = PROGRAM) -> None:
+        self._program = program
+        self._turns: IO[bytes] | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without any: in a forked process, those of its parent are not its own."""
+        self._idle: list[DecodingWorker] = []
+        self._lock = Lock()
+
+    def waiting(self) -> list[int]:
+        """Numbers of the processes that wait for files."""
+        with self._lock:
+            return [worker.pid for worker in self._idle]
+
+    def close(self) -> None:
+        """End those that wait."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.end()
+
+    def decode(
+        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room = np.empty
+    ) -> Generator[Decoded | ImageRefused, None, None]:
+        """Each file's picture, or why there is none, in order.
+
+        Args:
+            paths: the files.
+            form: what becomes of them.
+            reading: how they are read.
+            room: makes the arrays.
+
+        Raises:
+            ConfigError: the window is none.
+            ImageclefError: no process can be started.
+        """
+        if reading.window:
+            read_window(reading.window)  # said once, not of every file
+        done, again = 0, False
+        while done < len(paths):
+            try:
+                with closing(self._by_one_worker(paths[done:], form, reading, room)) as answers:
+                    for answer in answers:
+                        done, again = done + 1, False
+                        yield answer
+            except Ended as ended:
+                if again or ended.worked_too_long:
+                    done, again = done + 1, False
+                    yield ended.refusal(reading.seconds)
+                else:
+                    again = True
+
+    def _by_one_worker(
+        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room
+    ) -> Generator[Decoded | ImageRefused, None, None]:
+        """Until it ends; one that has given all answers is kept."""
+        worker = self._worker()
+        try:
+            yield from worker.decode(paths, form, reading, room)
+        except BaseException:  # with answers on the way that nobody will read
+            worker.end()
+            raise
+        with self._lock:
+            self._idle.append(worker)
+
+    def _worker(self) -> DecodingWorker:
+        """One that waits, or another."""
+        try:
+            with self._lock:
+                if self._idle:
+                    return self._idle.pop()
+                if self._turns is None:  # it has no name, so that none is left behind
+                    self._turns = TemporaryFile()  # noqa: SIM115, kept as long as the processes
+            return DecodingWorker(self._turns.fileno(), self._program)
+        except OSError as error:
+            raise ImageclefError(f"no process to decode images can be started: {error.strerror}") from None
+
+
+decoders = Decoders()
+"""Those of this process."""
+atexit.register(decoders.close)
+os.register_at_fork(after_in_child=decoders.forget)
+
+
+def decode_guarded(path: Path, size: int, mode: Mode, reading: ReadingSettings = AS_IT_IS) -> Decoded:
+    """Read an image file and stretch it to a square, as `decode` does, in a process that may die.
+
+    Args:
+        path: as in `decode`.
+        size: side of the square in pixels.
+        mode: the channels wanted.
+        reading: how it is read, and what that may take; ``config.ingest`` is one.
+
+    Raises:
+        ImageRefused: the file cannot be read, for whatever reason.
+        ConfigError: the window is none.
+        ImageclefError: no process can be started.
+    """
+    return _only(path, {"size": size, "mode": mode}, reading)
+
+
+def decode_fitting_guarded(path: Path, longest: int, reading: ReadingSettings = AS_IT_IS) -> Decoded:
+    """Read an image file in colour and in its own proportions, in a process that may die.
+
+    Args:
+        path: as in `decode`.
+        longest: side in pixels, at most; a smaller picture keeps its size.
+        reading: as in `decode_guarded`.
+
+    Raises:
+        ImageRefused: the file cannot be read, for whatever reason.
+        ConfigError: the window is none.
+        ImageclefError: no process can be started.
+    """
+    return _only(path, {"longest": longest}, reading)
+
+
+def _only(path: Path, form: Form, reading: ReadingSettings) -> Decoded:
+    (answer,) = list(decoders.decode([path], form, reading))
+    if isinstance(answer, ImageRefused):
+        raise answer
+    return answer

@@ -1,0 +1,1 @@
+"""The REST interface: what is asked how, and what it is answered with."""

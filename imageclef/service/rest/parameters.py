@@ -1,0 +1,112 @@
+"""What several routes take, and how they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, File, Form, HTTPException, Path, Query, Request, UploadFile
+
+from imageclef.service.answers import Refusal
+from imageclef.service.entry.workers import Pool
+from imageclef.service.served.archive import Archive, Asked
+from imageclef.service.served.live import Archives
+from imageclef.service.served.search import MOST_HITS, Join, Narrowed
+
+MOST_IMAGES = 8
+"""Of one question."""
+MOST_FILTERS = 32
+"""Of a kind, in one question."""
+
+Responses = dict[int | str, dict[str, Any]]
+BUSY: Responses = {503: {"model": Refusal, "description": "Too much to do; Retry-After says when again."}}
+TOO_LARGE: Responses = {413: {"model": Refusal, "description": "The upload has too many bytes."}}
+UNUSABLE: Responses = {422: {"model": Refusal, "description": "A value or an upload cannot be used; why."}}
+UNKNOWN: Responses = {404: {"model": Refusal, "description": "No such image, concept or profile."}}
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes answer with.
+
+    Attributes:
+        archives: what is served.
+        searching: threads for questions.
+        drawing: threads for pictures, which no question holds up.
+        body_bytes: that an upload may have, for the page to know.
+    """
+
+    archives: Archives
+    searching: Pool
+    drawing: Pool
+    body_bytes: int
+
+
+async def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+This = Annotated[Service, Depends(_service)]
+
+
+async def _chosen(
+    service: This,
+    profile: Annotated[
+        str | None, Query(max_length=100, description="Feature sets to search by, from `GET /profiles`.")
+    ] = None,
+) -> Archive:
+    return await service.archives.of(profile)
+
+
+Chosen = Annotated[Archive, Depends(_chosen)]
+"""The archive of the profile that a request names: the same one until it is answered."""
+
+ImageId = Annotated[str, Path(description="Of an image of the index.", max_length=400)]
+K = Annotated[int, Form(ge=1, le=MOST_HITS, description="Answers wanted.")]
+_Images = Annotated[list[UploadFile], File(description="Image files.", max_length=MOST_IMAGES)]
+_Ids = Annotated[list[str], Form(description="Images of the index.", max_length=MOST_IMAGES)]
+_With = Annotated[
+    list[str], Form(alias="with", description="Concepts that answers have.", max_length=MOST_FILTERS)
+]
+_Without = Annotated[
+    list[str], Form(alias="without", description="Concepts that they do not have.", max_length=MOST_FILTERS)
+]
+_Where = Annotated[
+    list[str],
+    Form(description="`column=value` that answers have, from `GET /columns`.", max_length=MOST_FILTERS),
+]
+_Joined = Annotated[Join, Form(description="Near the mean of several images, or near any of them.")]
+
+
+async def _asked(
+    archive: Chosen,
+    image: _Images = [],  # noqa: B006  # FastAPI copies defaults
+    id: _Ids = [],  # noqa: B006
+    k: K = 20,
+    required: _With = [],  # noqa: B006
+    forbidden: _Without = [],  # noqa: B006
+    where: _Where = [],  # noqa: B006
+    join: _Joined = "mean",
+) -> Asked:
+    if not image and not id:
+        raise HTTPException(
+            422, "nothing was asked; expected `image`, a file, or `id`, an image of the index"
+        )
+    require(archive, id)
+    return Asked([upload.file for upload in image], id, k, Narrowed(required, forbidden, where), join)
+
+
+Question = Annotated[Asked, Depends(_asked)]
+"""What a form asks."""
+
+
+def require(archive: Archive, ids: Sequence[str]) -> None:
+    """Refuse images that are not in the index.
+
+    Raises:
+        HTTPException: 404, for the first of them.
+    """
+    if missing := next((one for one in ids if one not in archive.searcher), None):
+        raise HTTPException(404, f"no image '{missing[:100]}' in the index")

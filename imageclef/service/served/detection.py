@@ -1,0 +1,86 @@
+"""The concepts of one image by the classifier, with the numbers that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from imageclef.concepts.classifier import Classifier
+from imageclef.concepts.rules import Nearest
+from imageclef.features.encoding import Row
+
+FindNearest = Callable[[NDArray[np.float32]], tuple[int, float]]
+"""Row and cosine similarity of the training image nearest to features, (1, n_features)."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a classifier says of an image; arrays are (n_concepts,).
+
+    Attributes:
+        scores: probabilities.
+        thresholds: None where the rule has no cut.
+        answer: whether the concept is detected.
+        copied: whether the answer is that of the nearest training image.
+    """
+
+    scores: NDArray[np.float32]
+    thresholds: NDArray[np.float32] | None
+    answer: NDArray[np.bool_]
+    copied: bool
+
+
+class Detector:
+    """A classifier, and the training images that it may copy from."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        most: int,
+        find_nearest: FindNearest | None = None,
+        labels: csr_array | None = None,
+    ) -> None:
+        """Join them.
+
+        Args:
+            classifier: of the features that the index is of.
+            most: concepts that an image may have.
+            find_nearest: needed where the rule copies.
+            labels: of the rows that it finds, (n_images, n_concepts).
+        """
+        self._classifier = classifier
+        self._most = most
+        self._find_nearest, self._labels = find_nearest, labels
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """By column."""
+        return self._classifier.vocabulary.concepts
+
+    @property
+    def rule(self) -> str:
+        """The rule that decides."""
+        return self._classifier.decision.rule.name
+
+    def detect(self, row: Row) -> Detection:
+        """Ask about one image."""
+        decision = self._classifier.decision
+        nearest = None
+        if self._find_nearest is not None and self._labels is not None:
+            at, similarity = self._find_nearest(row.compared)
+            nearest = Nearest(self._labels[[at]], np.array([similarity], np.float32))
+        answers, scores = decision(
+            self._classifier.model.decision_function(row.side_by_side), nearest, self._most
+        )
+        copied = nearest is not None and bool(nearest.similarity[0] >= decision.rule.copied_from)
+        return Detection(scores[0], self._thresholds(), csr_array(answers).toarray()[0].astype(bool), copied)
+
+    def _thresholds(self) -> NDArray[np.float32] | None:
+        rule, n = self._classifier.decision.rule, len(self.concepts)
+        if rule.name == "global":
+            return np.full(n, rule.numbers[0], np.float32)
+        return rule.numbers.astype(np.float32) if rule.name == "per-concept" else None

@@ -1,0 +1,113 @@
+"""What is known of a collection beside its pixels: ids, concepts, groups, and what has no partner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imageclef.artifacts import Recipe, building, file_digest, up_to_date
+from imageclef.config import CollectionSettings
+from imageclef.data.collection import FoundImages, Groups, read_groups
+from imageclef.data.concept_list import ConceptLists, read_concept_list, write_concept_list
+from imageclef.errors import DataError
+from imageclef.stages.report import Report, count_of, name_some, shown
+
+if TYPE_CHECKING:
+    from imageclef.data.dicom.survey import Survey
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a collection, read and checked.
+
+    Attributes:
+        concepts: of each listed image; None without a concept list.
+        groups: None without a table of groups.
+        settings: which files they are.
+        digests: of these files.
+    """
+
+    concepts: ConceptLists | None
+    groups: Groups | None
+    settings: CollectionSettings
+    digests: Mapping[str, str]
+
+
+def read_tables(name: str, settings: CollectionSettings, found: FoundImages, report: Report) -> Tables:
+    """Read the tables of a collection; say which images and which lines have no partner.
+
+    Raises:
+        DataError: a table cannot be read, or none of its ids is that of an image.
+    """
+    files = {"concepts": settings.concepts, "groups": settings.groups}
+    digests = {key: file_digest(path) for key, path in files.items() if path is not None}
+    concepts = read_concept_list(settings.concepts) if settings.concepts else None
+    if concepts is not None:
+        report.read.append(f"{settings.concepts}: {count_of(len(concepts), 'image')}")
+        _note_partners(name, concepts, {image.image_id for image in found.images}, report)
+    return Tables(concepts, read_groups(settings.groups) if settings.groups else None, settings, digests)
+
+
+def describe(path: Path, tables: Tables, found: FoundImages, state: str, report: Report) -> None:
+    """Publish what is known of a collection.
+
+    Args:
+        path: of the artifact.
+        tables: of the collection.
+        found: its images.
+        state: a fingerprint of their files.
+        report: is told what was written.
+    """
+    settings, concepts = tables.settings, tables.concepts
+    about = {"concepts": str(settings.concepts), "groups": str(settings.groups)}
+    recipe = Recipe("ingest", about, {"images": state, **tables.digests})
+    if up_to_date(path, recipe):
+        report.skipped.append(f"{shown(path)}: up to date")
+        return
+    on_disk = {image.image_id for image in found.images}
+    with building(path, recipe) as folder:
+        _write_lines(folder / "ids.txt", list(concepts) if concepts is not None else sorted(on_disk))
+        if concepts is not None:
+            write_concept_list(folder / "concepts.tsv", concepts)
+            _write_lines(folder / "without-image.txt", [i for i in concepts if i not in on_disk])
+            _write_lines(folder / "without-concepts.txt", sorted(on_disk - concepts.keys()))
+        if settings.groups is not None:
+            (folder / "groups.csv").write_bytes(settings.groups.read_bytes())
+        elif found.dicom is not None and found.dicom.images:
+            _write_groups(folder / "groups.csv", found.dicom)
+    report.wrote.append(shown(path))
+
+
+def _write_groups(path: Path, survey: Survey) -> None:
+    """A table of groups of what the headers say: hashed patients, and what identifies nobody."""
+    groups = survey.groups()
+    table = survey.metadata()
+    table.insert(0, "group", [groups[image_id] or str(image_id) for image_id in table.index])
+    table.to_csv(path, lineterminator="\n")
+
+
+def _note_partners(name: str, concepts: ConceptLists, on_disk: set[str], report: Report) -> None:
+    without_image = [image_id for image_id in concepts if image_id not in on_disk]
+    without_line = sorted(on_disk - concepts.keys())
+    if len(without_image) == len(concepts):
+        raise DataError(
+            f"{name}: no id of the concept list is the name of an image file; the list begins with "
+            f"'{next(iter(concepts), '')}', the files with '{min(on_disk, default='')}'"
+        )
+    report.figures[name] = {
+        "listed": len(concepts),
+        "without_image": len(without_image),
+        "without_concepts": len(without_line),
+    }
+    if without_image:
+        listed = count_of(len(without_image), "listed image")
+        report.notes.append(f"{name}: {listed} without a file: {name_some(without_image)}")
+    if without_line:
+        files = count_of(len(without_line), "file")
+        report.notes.append(f"{name}: {files} without a line in the concept list: {name_some(without_line)}")
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
