@@ -6,7 +6,7 @@ COLLECTION ?=
 FLAGS := $(if $(CONFIG),--config $(CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu lint bench lock clean \
+.PHONY: help setup demo test test-slow test-gpu fuzz lint bench lock clean \
         ingest train extract classify index knn uapt-2018 serve bench-service
 
 help:  ## Show this list
@@ -24,11 +24,14 @@ setup: .venv/.done  ## Create .venv with the exact versions of requirements.lock
 demo: setup  ## Draw a collection of phantoms and walk the whole path, in about two minutes
 	$(RUN) demo
 
-test: setup  ## Run the quick tests
-	$(BIN)/python -m pytest
+test: setup  ## Run the quick tests, on every core
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup  ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+fuzz: setup  ## Give damaged files to every reader for a minute; SECONDS=600 TARGET=images for one
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(TARGET),--target $(TARGET))
 
 test-gpu: setup  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

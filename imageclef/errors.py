@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+_MOST_LETTERS = 400
+
 
 class ImageclefError(Exception):
-    """The base of every error that imageclef raises on purpose."""
+    """The base of every error that imageclef raises on purpose.
+
+    Messages quote what stands in files, and that may be anything: so the text is made one line of at most
+    400 letters here, once for all of them. The middle is left out, not the place or what was expected.
+    """
+
+    def __str__(self) -> str:
+        return _one_line(super().__str__())
 
 
 class ConfigError(ImageclefError):
@@ -62,3 +71,16 @@ class RunRefused(ImageclefError):
 
 class TrainingError(ImageclefError):
     """A fit that cannot go on: a loss that is not finite, too few images."""
+
+
+def _one_line(text: str) -> str:
+    text = _shortened(text)
+    if text.isprintable():
+        return text
+    # Signs that break a line, move the cursor or turn the writing round, and bytes that are no text.
+    return _shortened("".join(s if s.isprintable() or s == "\t" else ascii(s)[1:-1] for s in text))
+
+
+def _shortened(text: str) -> str:
+    half = _MOST_LETTERS // 2
+    return text if len(text) <= _MOST_LETTERS else f"{text[:half]} ... {text[-half:]}"

@@ -24,7 +24,7 @@ from imageclef.errors import DataError
 from imageclef.features.feature_set import DamagedNpy, FeatureSet, open_npy
 from imageclef.features.rows import DataSet, Joined, Rows, blocks, check_ids, check_matrix, reading_hdf5
 
-_HEAP = b"GCOL\x01\0\0\0"
+_HEAP = b"GCOL\x01"
 
 Progress = Callable[[int], None]
 

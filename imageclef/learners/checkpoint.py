@@ -90,7 +90,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             meta = json.loads((file.metadata() or {})[_META])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        if not isinstance(meta, dict):
+            raise ValueError(f"its {_META} is no table")
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not a checkpoint of imageclef ({error})") from None
     # Files of earlier versions have no digest.
     if meta.pop(_DIGEST, None) not in (None, _sha256(tensors)):

@@ -59,11 +59,11 @@ def choose(table: Mapping[str, Any], where: str = "[learner]") -> Choice:
     """
     own = dict(table)
     name, preset = own.pop("name", "aae"), own.pop("preset", "small")
-    if name not in LEARNERS:
+    if not isinstance(name, str) or name not in LEARNERS:
         raise ConfigError(f"{where}: no learner '{name}'; there are: {', '.join(LEARNERS)}")
     kind = LEARNERS[name]
     presets: dict[str, Mapping[str, Any]] = {"paper": {}, "small": kind.small}
-    if preset not in presets:
+    if not isinstance(preset, str) or preset not in presets:
         raise ConfigError(f"{where}: no preset '{preset}'; there are: {', '.join(presets)}")
     usual = parse_settings(kind.settings_type, dict(presets[preset]), where).model_dump()
     settings = parse_settings(kind.settings_type, {**presets[preset], **own}, where)

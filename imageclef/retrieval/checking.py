@@ -6,12 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from imageclef.artifacts import file_digest
 from imageclef.errors import ArtifactError
 from imageclef.retrieval.faiss_index import Structure
-from imageclef.retrieval.stored import digest_of, open_rows, read_about, read_lines
+from imageclef.retrieval.stored import digest_of, open_rows, read_about, read_dead, read_lines
 
 
 def info(folder: Path) -> dict[str, Any]:
@@ -80,10 +78,11 @@ def _misfits(folder: Path, about: dict[str, Any]) -> list[str]:
             wrong.append(str(error))
     if wrong:
         return wrong
-    dead = np.load(folder / about["dead"]) if about["dead"] else np.empty(0, dtype=np.int64)
-    if len(dead) and (dead[0] < 0 or dead[-1] >= len(ids) or (np.diff(dead) <= 0).any()):
-        return [f"{folder / about['dead']}: not rising numbers of its {len(ids)} rows"]
-    live = set(range(len(ids))).difference(dead.tolist())
+    try:
+        dead = read_dead(folder / about["dead"], len(ids)).tolist() if about["dead"] else []
+    except ArtifactError as error:
+        return [str(error)]
+    live = set(range(len(ids))).difference(dead)
     if len(live) != about["n_images"]:
         wrong.append(f"{folder}: {len(live)} images; expected {about['n_images']}")
     wrong += [

@@ -23,8 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageclef.errors import ArtifactError, MissingArtifact
+from imageclef.features.feature_set import DamagedNpy, open_npy
 from imageclef.retrieval.contents import Contents, HeldStructure
 from imageclef.retrieval.kinds import Effort
+from imageclef.retrieval.manifest import fault_in
 from imageclef.retrieval.recall import Recall
 from imageclef.retrieval.segments import Segment
 
@@ -67,10 +69,12 @@ def read_about(folder: Path) -> dict[str, Any]:
         claimed = about.pop("sha256")
     except FileNotFoundError:
         raise MissingArtifact(f"{folder}: no index; expected a folder with {ABOUT}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ArtifactError(f"{path}: damaged; expected the JSON of an index") from None
     if claimed != digest_of(about):
         raise ArtifactError(f"{path}: damaged, its content does not fit its digest; build the index again")
+    if fault := fault_in(about):
+        raise ArtifactError(f"{path}: {fault}; build the index again")
     return dict(about)
 
 
@@ -81,12 +85,28 @@ def open_rows(path: Path, shape: tuple[int, int], dtype: str) -> NDArray[Any]:
         ArtifactError: the file is missing, damaged, or holds something else.
     """
     try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        rows = open_npy(path)
+    except (FileNotFoundError, DamagedNpy) as error:
         raise ArtifactError(f"{path}: {error}; expected the rows of an index") from None
     if rows.shape != shape or rows.dtype != np.dtype(dtype):
         raise ArtifactError(f"{path}: {rows.dtype} of shape {rows.shape}; expected {dtype} of shape {shape}")
     return np.asarray(rows)
+
+
+def read_dead(path: Path, n_rows: int) -> NDArray[np.int64]:
+    """Read the numbers of removed rows.
+
+    Raises:
+        ArtifactError: the file is missing or damaged, or they are not rising numbers of the rows.
+    """
+    try:
+        dead = np.array(open_npy(path))
+    except (FileNotFoundError, DamagedNpy) as error:
+        raise ArtifactError(f"{path}: {error}; expected the numbers of removed rows") from None
+    rising = dead.ndim == 1 and dead.dtype == np.int64 and bool((dead[1:] > dead[:-1]).all())
+    if not rising or (len(dead) and not 0 <= dead[0] <= dead[-1] < n_rows):
+        raise ArtifactError(f"{path}: not rising numbers of its {n_rows} rows")
+    return dead
 
 
 def read_lines(path: Path, n: int) -> list[str]:
@@ -126,7 +146,7 @@ def _opened(folder: Path, about: dict[str, Any]) -> Contents:
     contents = Contents(
         about["kind"], about["metric"], width, np.dtype(about["dtype"]), about["made_with"], segments
     )
-    dead = np.load(folder / about["dead"]) if about["dead"] else contents.dead
+    dead = read_dead(folder / about["dead"], contents.n_rows) if about["dead"] else contents.dead
     held, recall = about["structure"], about["recall"]
     return replace(
         contents,

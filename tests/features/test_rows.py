@@ -76,7 +76,8 @@ def test_a_matrix_is_of_floats(matrix: np.ndarray) -> None:
         check_matrix("f", matrix)
 
 
-def test_a_heap_that_has_no_end_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reserved", [b"\0\0\0", b"\0\0\x9b"])
+def test_a_heap_that_has_no_end_is_refused(reserved: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
         file["data"] = MATRIX[:2]
@@ -84,6 +85,7 @@ def test_a_heap_that_has_no_end_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     free = whole.index(b"GCOL") + 16 + 2 * 24
     assert whole[free : free + 2] == bytes(2), "after the two texts the rest is free"
-    path.write_bytes(whole[: free + 8] + bytes(8) + whole[free + 16 :])
+    damaged = whole[: free + 8] + bytes(8) + whole[free + 16 :]
+    path.write_bytes(damaged.replace(b"GCOL\x01\0\0\0", b"GCOL\x01" + reserved))
     with pytest.raises(DataError, match=rf"a\.h5: /id is damaged at byte {free}; expected UTF-8 texts"):
         read_hdf5(path)

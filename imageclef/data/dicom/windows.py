@@ -18,7 +18,7 @@ from imageclef.errors import ConfigError
 
 Function = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
 _CENTER_WIDTH = re.compile(rf"({_NUMBER})/({_NUMBER})")
 
 
