@@ -9,7 +9,6 @@ import os
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -96,22 +95,16 @@ def _decode_some(
     reading: ReadingSettings,
     stop: Event,
 ) -> Chunk:
-    """A chunk; what is still missing when all is to stop, nobody wants any more."""
-    chunk = Chunk(np.empty((len(images), size, size, CHANNELS[mode]), np.uint8), [], [])
-    # A picture is read into the row that is next; it is taken if it came whole.
-    answers = decoders.decode(
-        [folder / image.path for image in images],
-        {"size": size, "mode": mode},
-        reading,
-        room=lambda *_: chunk.pixels[len(chunk.originals)],
-    )
-    with closing(answers):
-        for image, answer in zip(images, answers, strict=True):
-            if isinstance(answer, ImageRefused):
-                chunk.refused.append(Refusal(image.image_id, image.path, answer.kind, answer.detail))
-            else:
-                about = answer.width, answer.height, answer.applied
-                chunk.originals.append((image.image_id, image.path, *about))
-            if stop.is_set():
-                break
-    return replace(chunk, pixels=chunk.pixels[: len(chunk.originals)])
+    chunk = Chunk(np.empty((0, size, size, CHANNELS[mode]), np.uint8), [], [])
+    paths = [folder / image.path for image in images]
+    pixels = []
+    for image, answer in zip(
+        images, decoders.decode(paths, {"size": size, "mode": mode}, reading, stop), strict=True
+    ):
+        if isinstance(answer, ImageRefused):
+            chunk.refused.append(Refusal(image.image_id, image.path, answer.kind, answer.detail))
+        else:
+            pixels.append(answer.pixels)
+            about = answer.width, answer.height, answer.applied
+            chunk.originals.append((image.image_id, image.path, *about))
+    return replace(chunk, pixels=np.stack(pixels)) if pixels else chunk

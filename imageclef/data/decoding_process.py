@@ -1,8 +1,9 @@
 """The process that decodes: it reads requests on its standard input and answers on its standard output.
 
-A request is a line of JSON: paths, and how they are wanted. For each path there is one answer, a line of
-JSON: a refusal, or what is known of the picture, and then its bytes. Every answer is written before the next
-file is opened, so that whoever reads them knows at which file this process ended.
+A request is a line of JSON: paths, and how they are wanted. Its answer is a line of JSON, for each path a
+refusal or what is known of the picture, and then the bytes of all pictures. Before a file is opened, its
+place among the paths is written down where whoever asked can read it: so it is known at which file this
+process ended.
 
 What a file may take is left to the kernel, which also ends a decoder that never comes back: processor time,
 time at all, and memory. The process ends with its input, at the latest after the file it is at.
@@ -15,6 +16,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +29,7 @@ from imageclef.data.refusals import refusal_of
 from imageclef.errors import ImageRefused
 
 UP_TO_THE_BREAK = "truncated: read up to the break"
+PLACE_BYTES = 8
 _MIB = 2**20
 
 
@@ -74,11 +77,12 @@ class MemoryLimit:
         self._mib = mib
 
 
-def main(turns: int) -> None:
+def main(turns: int, place: int) -> None:
     """Answer requests until there are no more.
 
     Args:
         turns: descriptor of the file by which processes take turns at large pictures.
+        place: of the one in which the place of the file at hand is written down.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked decides when it ends, by closing the input
     cv2.setNumThreads(1)
@@ -87,20 +91,24 @@ def main(turns: int) -> None:
     clock, memory = FileClock(), MemoryLimit()
     take_turns(turns, clock)
     try:
-        _write(answers, {"ready": os.getpid()})
+        _write(answers, [{"ready": os.getpid()}])
         for line in requests:
             request = json.loads(line)
             clock.seconds, clock.patience = request["seconds"], request["patience"]
             memory.set(request["memory"])
-            for path in request["paths"]:
-                _answer(answers, clock, Path(path), request)
+            found = []
+            for number, path in enumerate(request["paths"]):
+                os.pwrite(place, number.to_bytes(PLACE_BYTES), 0)
+                found.append(_answer(clock, Path(path), request))
+            pixels = [one.pixels.data for one in found if isinstance(one, Decoded)]
+            _write(answers, list(map(_about, found)), pixels)
     except BrokenPipeError:  # nobody waits for the answer any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), answers.fileno())
 
 
 def _own_output() -> BinaryIO:
     """The output for answers alone; where it was, and to the error output, native decoders write warnings."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=_MIB)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout, sys.stderr):
         os.dup2(nowhere, output.fileno())
@@ -108,18 +116,14 @@ def _own_output() -> BinaryIO:
     return answers
 
 
-def _answer(answers: BinaryIO, clock: FileClock, path: Path, request: dict[str, Any]) -> None:
+def _answer(clock: FileClock, path: Path, request: dict[str, Any]) -> Decoded | ImageRefused:
     clock.start()
     try:
-        decoded = _decode(path, request)
+        return _decode(path, request)
     except Exception as error:
+        return refusal_of(error)
+    finally:
         clock.stop()
-        refusal = refusal_of(error)
-        _write(answers, {"kind": refusal.kind, "detail": refusal.detail})
-        return
-    clock.stop()
-    about = {"width": decoded.width, "height": decoded.height, "applied": decoded.applied}
-    _write(answers, {"shape": decoded.pixels.shape, **about}, decoded.pixels.data)
 
 
 def _decode(path: Path, request: dict[str, Any]) -> Decoded:
@@ -143,12 +147,18 @@ def _as_wanted(path: Path, request: dict[str, Any]) -> Decoded:
     return (decode_fitting if "longest" in form else decode)(path, **form, window=window)
 
 
-def _write(answers: BinaryIO, about: dict[str, Any], pixels: memoryview | None = None) -> None:
+def _about(answer: Decoded | ImageRefused) -> dict[str, Any]:
+    if isinstance(answer, ImageRefused):
+        return {"kind": answer.kind, "detail": answer.detail}
+    about = {"width": answer.width, "height": answer.height, "applied": answer.applied}
+    return {"shape": answer.pixels.shape, **about}
+
+
+def _write(answers: BinaryIO, about: list[dict[str, Any]], pixels: Sequence[memoryview] = ()) -> None:
     answers.write(json.dumps(about).encode() + b"\n")
-    if pixels is not None:
-        answers.write(pixels)
+    answers.writelines(pixels)
     answers.flush()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

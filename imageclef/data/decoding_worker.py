@@ -6,20 +6,25 @@ Its program is `imageclef.data.decoding_process`, which says what goes to and fr
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
+from select import poll
+from tempfile import TemporaryFile
+from threading import Event
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imageclef.config import ReadingSettings
 from imageclef.data.decoding import Decoded
+from imageclef.data.decoding_process import PLACE_BYTES
 from imageclef.errors import ImageclefError, ImageRefused
 
 PROGRAM = ("-P", "-m", "imageclef.data.decoding_process")
@@ -28,6 +33,8 @@ PROGRAM = ("-P", "-m", "imageclef.data.decoding_process")
 _ROOT = Path(__file__).resolve().parents[2]
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _PIPE = 2**20
+_LOOK_UP = 250
+"""Milliseconds after which one who waits for an answer looks whether all is to stop."""
 
 PATIENCE = 6
 """So many times its processor time a file may take in all: a slow disk is waited for, a hung one is not."""
@@ -35,20 +42,18 @@ PATIENCE = 6
 Form = Mapping[str, int | str]
 """What becomes of a picture: `size` and `mode` as `decode` takes them, or `longest` as `decode_fitting`."""
 
-Room = Callable[[tuple[int, ...], type[np.uint8]], NDArray[np.uint8]]
-"""Makes the array of a shape and a type that a picture is read into; it is contiguous."""
-
 
 class Ended(Exception):
     """A process ended before it had given all answers.
 
     Attributes:
         code: as of `subprocess.Popen.returncode`: the number of a signal below zero.
+        place: of the file at which it ended, among those it was given.
     """
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, place: int) -> None:
         super().__init__(signal.Signals(-code).name if code < 0 else f"exit code {code}")
-        self.code = code
+        self.code, self.place = code, place
 
     @property
     def worked_too_long(self) -> bool:
@@ -78,12 +83,14 @@ class DecodingWorker:
             ImageclefError: it does not start.
             OSError: the system has no room for another process.
         """
+        self._place = TemporaryFile()  # noqa: SIM115, kept as long as the process
+        files = turns, self._place.fileno()
         self._process = subprocess.Popen(
-            [sys.executable, *program, str(turns)],
+            [sys.executable, *program, *map(str, files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": _import_path()},
-            pass_fds=(turns,),
+            pass_fds=files,
             process_group=0,  # an interrupt from the keyboard is for who started it
         )
         assert self._process.stdin is not None
@@ -96,12 +103,13 @@ class DecodingWorker:
             raise ImageclefError(f"{sys.executable}: the process that decodes images did not start ({ended})")
 
     def decode(
-        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room
-    ) -> Generator[Decoded | ImageRefused, None, None]:
-        """Each file's picture, or why there is none, in order; all of them have to be taken.
+        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, stop: Event | None = None
+    ) -> list[Decoded | ImageRefused]:
+        """Each file's picture, or why there is none, in order.
 
         Raises:
-            Ended: the process did, at the file that is next.
+            Ended: the process did.
+            CancelledError: all is to stop, and there was no answer yet.
         """
         request = {
             "paths": [str(path.absolute()) for path in paths],
@@ -109,16 +117,17 @@ class DecodingWorker:
             "patience": reading.seconds * PATIENCE,
             **reading.model_dump(include=set(ReadingSettings.model_fields)),
         }
+        os.pwrite(self._place.fileno(), bytes(PLACE_BYTES), 0)
         try:
             self._requests.write(json.dumps(request).encode("ascii") + b"\n")
             self._requests.flush()
         except BrokenPipeError:
             raise self._ended() from None
-        for _ in paths:
-            line = self._answers.readline()
-            if not line.endswith(b"\n"):
-                raise self._ended()
-            yield self._answer(json.loads(line), room)
+        self._wait(stop)
+        line = self._answers.readline()
+        if not line.endswith(b"\n"):
+            raise self._ended()
+        return self._pictures(json.loads(line))
 
     def end(self) -> None:
         """End it at once: it keeps nothing that would be lost."""
@@ -127,22 +136,36 @@ class DecodingWorker:
             self._requests.close()
         self._answers.close()
         self._process.wait()
+        self._place.close()
 
     @property
     def pid(self) -> int:
         """Of the process."""
         return self._process.pid
 
-    def _answer(self, about: dict[str, Any], room: Room) -> Decoded | ImageRefused:
-        if "kind" in about:
-            return ImageRefused(about["kind"], about["detail"])
-        pixels = room(tuple(about["shape"]), np.uint8)
-        if self._answers.readinto(pixels.data.cast("B")) < pixels.nbytes:  # type: ignore[attr-defined]
+    def _wait(self, stop: Event | None) -> None:
+        """For an answer, or for the end."""
+        answers = poll()
+        answers.register(self._answers)
+        while not answers.poll(_LOOK_UP):
+            if stop is not None and stop.is_set():
+                raise CancelledError
+
+    def _pictures(self, abouts: list[dict[str, Any]]) -> list[Decoded | ImageRefused]:
+        ends = np.cumsum([math.prod(about.get("shape", (0,))) for about in abouts])
+        pixels = np.empty(ends[-1], np.uint8)
+        if self._answers.readinto(pixels.data) < pixels.nbytes:  # type: ignore[attr-defined]
             raise self._ended()
-        return Decoded(pixels, about["width"], about["height"], about["applied"])
+        return [
+            Decoded(part.reshape(about["shape"]), about["width"], about["height"], about["applied"])
+            if "shape" in about
+            else ImageRefused(about["kind"], about["detail"])
+            for about, part in zip(abouts, np.split(pixels, ends[:-1]), strict=True)
+        ]
 
     def _ended(self) -> Ended:
-        return Ended(self._process.wait())
+        place = os.pread(self._place.fileno(), PLACE_BYTES, 0)
+        return Ended(self._process.wait(), int.from_bytes(place))
 
 
 def _import_path() -> str:

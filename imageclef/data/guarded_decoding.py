@@ -1,7 +1,7 @@
 """Image files are decoded in processes that may die: a fault of native code costs a file, never the run.
 
-A process that ends at a file is replaced, and the file is tried once more in the new one; if that ends too,
-the file is refused. A file that takes too much processor time is refused at once. Processes that wait for
+A process that ends at a file is replaced, and the file is tried once more; if the new one ends too, the file
+is refused. A file that takes too much processor time is refused at once. Processes that wait for
 files are kept as long as this one lives, so that their start is paid once.
 
 They are plain children with two pipes, not those of `multiprocessing`: nothing is pickled, the caller's main
@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Lock
+from threading import Event, Lock
 from typing import IO
-
-import numpy as np
 
 from imageclef.config import ReadingSettings
 from imageclef.data.decoding import Decoded, Mode
-from imageclef.data.decoding_worker import PROGRAM, DecodingWorker, Ended, Form, Room
+from imageclef.data.decoding_worker import PROGRAM, DecodingWorker, Ended, Form
 from imageclef.data.dicom.windows import read_window
 from imageclef.errors import ImageclefError, ImageRefused
 
@@ -57,48 +54,49 @@ class Decoders:
             worker.end()
 
     def decode(
-        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room = np.empty
-    ) -> Generator[Decoded | ImageRefused, None, None]:
+        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, stop: Event | None = None
+    ) -> list[Decoded | ImageRefused]:
         """Each file's picture, or why there is none, in order.
 
         Args:
-            paths: the files.
+            paths: the files; where a process ends at one, the others are decoded anew, so they are not many.
             form: what becomes of them.
             reading: how they are read.
-            room: makes the arrays.
+            stop: set where nobody wants the answers any more.
 
         Raises:
             ConfigError: the window is none.
             ImageclefError: no process can be started.
+            CancelledError: all is to stop.
         """
         if reading.window:
             read_window(reading.window)  # said once, not of every file
-        done, again = 0, False
-        while done < len(paths):
+        answers: dict[int, Decoded | ImageRefused] = {}
+        ended_once: set[int] = set()
+        while left := [number for number in range(len(paths)) if number not in answers]:
             try:
-                with closing(self._by_one_worker(paths[done:], form, reading, room)) as answers:
-                    for answer in answers:
-                        done, again = done + 1, False
-                        yield answer
+                found = self._by_one_worker([paths[number] for number in left], form, reading, stop)
+                answers |= zip(left, found, strict=True)
             except Ended as ended:
-                if again or ended.worked_too_long:
-                    done, again = done + 1, False
-                    yield ended.refusal(reading.seconds)
-                else:
-                    again = True
+                number = left[ended.place]
+                if number in ended_once or ended.worked_too_long:
+                    answers[number] = ended.refusal(reading.seconds)
+                ended_once.add(number)
+        return [answers[number] for number in range(len(paths))]
 
     def _by_one_worker(
-        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room
-    ) -> Generator[Decoded | ImageRefused, None, None]:
-        """Until it ends; one that has given all answers is kept."""
+        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, stop: Event | None
+    ) -> list[Decoded | ImageRefused]:
+        """One that has answered is kept."""
         worker = self._worker()
         try:
-            yield from worker.decode(paths, form, reading, room)
-        except BaseException:  # with answers on the way that nobody will read
+            answers = worker.decode(paths, form, reading, stop)
+        except BaseException:  # it has ended, or is at what nobody wants
             worker.end()
             raise
         with self._lock:
             self._idle.append(worker)
+        return answers
 
     def _worker(self) -> DecodingWorker:
         """One that waits, or another."""
@@ -153,7 +151,7 @@ def decode_fitting_guarded(path: Path, longest: int, reading: ReadingSettings = 
 
 
 def _only(path: Path, form: Form, reading: ReadingSettings) -> Decoded:
-    (answer,) = list(decoders.decode([path], form, reading))
+    (answer,) = decoders.decode([path], form, reading)
     if isinstance(answer, ImageRefused):
         raise answer
     return answer

@@ -38,4 +38,4 @@ def _faulty(path: Path, request: dict[str, Any]) -> Decoded:
 
 
 decoding_process._as_wanted = _faulty
-decoding_process.main(int(sys.argv[1]))
+decoding_process.main(*map(int, sys.argv[1:]))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from imageclef.data import bulk_decoding
 from imageclef.data.bulk_decoding import cores, decode_all
 from imageclef.data.collection import ImageFile, Refusal
 from imageclef.data.decoding import Decoded
-from imageclef.data.decoding_worker import Form, Room
+from imageclef.data.decoding_worker import Form
 from imageclef.errors import ImageRefused
 
 IMAGES = [ImageFile(str(i), f"x/{i}") for i in range(200)]
@@ -23,17 +23,15 @@ class Numbered:
     """Instead of decoding: pixels that say which file they are, and every seventh refused."""
 
     def decode(
-        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room
-    ) -> Generator[Decoded | ImageRefused, None, None]:
-        size = int(form["size"])
-        for path in paths:
-            number = int(path.name)
-            if number % 7 == 0:
-                yield ImageRefused("damaged", "a seventh")
-            else:
-                pixels = room((size, size, 3), np.uint8)
-                pixels[...] = number % 256
-                yield Decoded(pixels, number, number + 1)
+        self, paths: Sequence[Path], form: Form, reading: ReadingSettings, stop: threading.Event
+    ) -> list[Decoded | ImageRefused]:
+        shape = (int(form["size"]), int(form["size"]), 3)
+        return [
+            Decoded(np.full(shape, number % 256, np.uint8), number, number + 1)
+            if number % 7
+            else ImageRefused("damaged", "a seventh")
+            for number in (int(path.name) for path in paths)
+        ]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -62,12 +60,12 @@ def test_decoding_runs_only_a_bounded_way_ahead(monkeypatch: pytest.MonkeyPatch)
 
     class SlowFirst(Numbered):
         def decode(
-            self, paths: Sequence[Path], form: Form, reading: ReadingSettings, room: Room
-        ) -> Generator[Decoded | ImageRefused, None, None]:
+            self, paths: Sequence[Path], form: Form, reading: ReadingSettings, stop: threading.Event
+        ) -> list[Decoded | ImageRefused]:
             started.extend(paths)
-            if paths[0].name == "1" and not first.wait(10):
-                yield ImageRefused("damaged", "the first was never let go")
-            yield from super().decode(paths, form, reading, room)
+            if paths[0].name == "1":
+                assert first.wait(10), "the first was never let go"
+            return super().decode(paths, form, reading, stop)
 
     monkeypatch.setattr(bulk_decoding, "decoders", SlowFirst())
     images = [ImageFile(str(7 * i + 1), str(7 * i + 1)) for i in range(5000)]

@@ -5,9 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from select import poll
+from threading import Event
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def drawn(folder: Path, *names: str) -> list[Path]:
     return [folder / f"{name}.png" for name in names]
 
 
-def verdicts(answers: Iterator[Decoded | ImageRefused]) -> list[str]:
+def verdicts(answers: list[Decoded | ImageRefused]) -> list[str]:
     return [str(answer) if isinstance(answer, ImageRefused) else "read" for answer in answers]
 
 
@@ -107,6 +108,15 @@ def test_a_decoder_that_never_comes_back_is_ended(deadly: Decoders, tmp_path: Pa
     assert fault == "busy" or refused.endswith("waiting")
 
 
+def test_nobody_waits_for_what_is_not_wanted_any_more(deadly: Decoders, tmp_path: Path) -> None:
+    stop = Event()
+    with ThreadPoolExecutor(1) as threads:
+        answers = threads.submit(deadly.decode, drawn(tmp_path, "asleep-a"), FORM, PATIENT, stop)
+        stop.set()
+        with pytest.raises(CancelledError, match=r"^$"):
+            answers.result(20)
+
+
 def test_memory_is_limited(deadly: Decoders, tmp_path: Path) -> None:
     paths = drawn(tmp_path, "a", "memory-b", "c")
     too_large = "too large: more memory than is kept for one file (ingest.memory)"
@@ -153,8 +163,8 @@ def test_processes_are_kept_and_shared_by_threads(tmp_path: Path) -> None:
     own = Decoders()
     paths = drawn(tmp_path, *map(str, range(40)))
     with ThreadPoolExecutor(3) as threads:
-        for read in threads.map(lambda path: list(own.decode([path], FORM, PATIENT)), paths):
-            assert verdicts(iter(read)) == ["read"]
+        for read in threads.map(lambda path: own.decode([path], FORM, PATIENT), paths):
+            assert verdicts(read) == ["read"]
     started = own.waiting()
     assert 1 <= len(started) <= 3
     own.close()
@@ -194,13 +204,13 @@ def test_what_is_no_window_is_said_once(save: Save) -> None:
 
 def test_a_program_that_does_not_start_is_one_error() -> None:
     with pytest.raises(ImageclefError, match=r"images did not start \(exit code 3\)"):
-        list(Decoders(("-c", "import sys; sys.exit(3)")).decode([Path("a")], FORM, PATIENT))
+        Decoders(("-c", "import sys; sys.exit(3)")).decode([Path("a")], FORM, PATIENT)
 
 
 def test_a_system_without_room_for_a_process_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/not/there")
     with pytest.raises(ImageclefError, match=r"^no process to decode images can be started: No such file"):
-        list(Decoders().decode([Path("a")], FORM, PATIENT))
+        Decoders().decode([Path("a")], FORM, PATIENT)
 
 
 PARENT = """
