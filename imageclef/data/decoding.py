@@ -148,6 +148,8 @@ def _decode(path: Path, target: Target, mode: Mode, window: str) -> Decoded:
     # Read at once, a file costs one trip through the interpreter lock instead of one for each marker.
     # Never by its path: Pillow maps files, and one that is cut short meanwhile would kill the process.
     data = path.read_bytes() if status.st_size <= _IN_MEMORY else b""
+    if (plain := plain_jpeg(data, target, mode == "rgb", _LARGE * MAX_PIXELS)) is not None:
+        return _decoded(*plain, target, mode)
     with BytesIO(data) if data else path.open("rb") as file:
         first = file.read(FIRST_BYTES)
         if is_dicom(first) or is_headerless(first):
@@ -158,7 +160,7 @@ def _decode(path: Path, target: Target, mode: Mode, window: str) -> Decoded:
         except UnidentifiedImageError:
             raise refusal_of_unknown(first, _formats()) from None
         with one_at_a_time() if _is_large(image, target) else nullcontext():
-            return _decode_opened(image, data, target, mode)
+            return _decoded(*_by_pillow(image, target, mode), target, mode)
 
 
 def _decode_dicom(path: Path, number: int, target: Target, mode: Mode, window: str) -> Decoded:
@@ -172,11 +174,7 @@ def _decode_dicom(path: Path, number: int, target: Target, mode: Mode, window: s
     return Decoded(_resized(frame.pixels, target(width, height), mode), width, height, frame.applied)
 
 
-def _decode_opened(image: Image.Image, data: bytes, target: Target, mode: Mode) -> Decoded:
-    width, height = image.size
-    pixels = plain_jpeg(image, data, target(width, height), mode == "rgb")
-    if pixels is None:
-        pixels, width, height = _by_pillow(image, target, mode)
+def _decoded(pixels: MatLike, width: int, height: int, target: Target, mode: Mode) -> Decoded:
     return Decoded(_resized(pixels, target(width, height), mode), width, height)
 
 
