@@ -6,7 +6,7 @@ COLLECTION ?=
 FLAGS := $(if $(CONFIG),--config $(CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu fuzz lint bench lock clean \
+.PHONY: help setup demo test test-slow test-faults test-gpu fuzz lint bench lock clean \
         ingest train extract classify index knn uapt-2018 serve bench-service
 
 help:  ## Show this list
@@ -32,6 +32,10 @@ test-slow: setup  ## Run the tests that take minutes
 
 fuzz: setup  ## Give damaged files to every reader for a minute; SECONDS=600 TARGET=images for one
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(TARGET),--target $(TARGET))
+
+test-faults: setup  ## Kill, fill up, damage and disturb every stage, in about five minutes; tables go to build/faults
+	rm -rf build/faults
+	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile tests/faults
 
 test-gpu: setup  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

@@ -7,6 +7,7 @@ Heavy imports wait for the stage, so that ``imageclef --help`` answers at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import NoReturn
@@ -36,12 +37,15 @@ def main() -> None:
         app()
     except ImageclefError as error:
         _fail(str(error))
-    except (OSError, MemoryError) as error:
-        _fail(f"{type(error).__name__}: {error}")
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+    except MemoryError:
+        _fail("out of memory; a smaller extract.batch_size or learner may fit")
 
 
 def _stop(signum: int, frame: object) -> NoReturn:
-    typer.echo("imageclef: stopped; the same command goes on from here", err=True)
+    # Not through Python's buffers, in whose middle the signal may have come.
+    os.write(sys.stderr.fileno(), b"imageclef: stopped; the same command goes on from here\n")
     sys.exit(128 + signum)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imageclef.disk import writing_into
 from imageclef.errors import ArtifactError
 
 Facts = dict[str, Any]
@@ -125,7 +126,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise ArtifactError(f"{folder}: {error.strerror}; expected a folder for an index") from None
     try:
         _lock(descriptor, folder)
-        yield
+        with writing_into(folder, "the index"):
+            yield
     finally:
         os.close(descriptor)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,9 +85,8 @@ def classify(
             },
         }
         name_at = partial(run_name, workspace.run_label, window.top, window.offset)
-        run = publish_run(workspace, target, part, held_part, name_at, about, report)
-        shutil.copyfile(artifact.path / _CONCEPTS, run.with_suffix("") / _CONCEPTS)
-        runs.append(run)
+        beside = (artifact.path / _CONCEPTS,)
+        runs.append(publish_run(workspace, target, part, held_part, name_at, about, report, beside))
     report.figures["held_out"] = held_out
     return report.done(f"imageclef evaluate {shown(runs[0])} TRUTH" if runs else "")
 
@@ -162,7 +160,9 @@ def _fitted(
         held = FeatureSet([features.ids[row] for row in data.tuned.rows], unit.features[data.tuned.rows])
         nearest = _nearest(workspace, data.fitted, held)
     figures: dict[str, Any] = {}
-    with building(path, recipe, figures=figures) as folder:
+    # For each strength weights, a position and its gradient are kept to go on from; then the weights chosen.
+    needs = 4 * len(vocabulary) * features.n_features * (3 * len(plan.cs) + 1)
+    with building(path, recipe, needs=needs, scratch=(_FITS,), figures=figures) as folder:
         bar = reporter.progress("fitting", len(plan.cs) * len(vocabulary), "concepts")
         with bar as advance:
             fit = fit_classifier(features, data, vocabulary, plan, nearest, advance, folder / _FITS)
@@ -174,14 +174,13 @@ def _fitted(
 
 
 def _save(folder: Path, fit: Fit, held_ids: list[str]) -> None:
-    """Write the classifier and what it answered for the held-out images; drop the fits it was chosen from."""
+    """Write the classifier and what it answered for the held-out images."""
     fit.classifier.save(folder)
     fit.table.to_csv(folder / _CONCEPTS, index=False)
     concepts = fit.classifier.vocabulary.concepts
     answers = csr_array(fit.trial.answers, dtype=np.float32)
     Scores(held_ids, concepts, answers).write(folder / _ANSWERS)
     Scores.highest(held_ids, concepts, fit.trial.scores).write(folder / _SCORES)
-    shutil.rmtree(folder / _FITS)
 
 
 def _nearest(workspace: Workspace, data: Labelled, queries: FeatureSet) -> Nearest:

@@ -10,6 +10,7 @@ import numpy as np
 from imageclef.config import Config
 from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.sheets import Tile, write_pairs
+from imageclef.disk import whole_file
 from imageclef.errors import ImageRefused
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.duplicates import near_duplicates
@@ -58,7 +59,7 @@ def duplicates(
     ]
     report.read.append(f"{workspace.features_label} of {collection}: {count_of(len(features), 'row')}")
     if out is not None:
-        with out.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(out) as hidden, hidden.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("image", "other", "distance"), *found])
         report.wrote.append(shown(out))
     if sheet is not None:
@@ -91,4 +92,5 @@ def _draw(
 
     if pairs:
         tiles = [(tile(left, one, f"{far:.4f}"), tile(right, other, "")) for one, other, far in pairs]
-        write_pairs(sheet, tiles)
+        with whole_file(sheet) as hidden:
+            write_pairs(hidden, tiles)

@@ -33,6 +33,7 @@ from imageclef.runs.parts import (
     same_images,
     write_parts,
 )
+from imageclef.runs.publishing import publishing
 from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import required_concepts
@@ -92,14 +93,14 @@ def ensemble(config: Config, runs: Sequence[Path], out: Path, reporter: Reporter
 
 def _write(out: Path, test: Part, held: Part, edition: Edition, report: Report) -> None:
     """The run, checked as the organisers do, and what belongs beside it."""
-    write_parts(out, test, held, edition)
-    check_run(out, list(test.answers), edition)
-    facts = json.dumps(report.figures, indent=2)
-    out.with_suffix(".json").write_text(facts + "\n", encoding="utf-8")
+    with publishing(out) as hidden:
+        write_parts(hidden, test, held, edition)
+        check_run(hidden, list(test.answers), edition)
+        hidden.with_suffix(".json").write_text(json.dumps(report.figures, indent=2) + "\n", encoding="utf-8")
+        if edition.zipped:
+            write_submission_zip(hidden, hidden.with_suffix(".zip"))
     report.wrote += [shown(out), shown(out.with_suffix(""))]
-    if edition.zipped:
-        write_submission_zip(out, out.with_suffix(".zip"))
-        report.wrote.append(shown(out.with_suffix(".zip")))
+    report.wrote += [shown(out.with_suffix(".zip"))] if edition.zipped else []
 
 
 def _named(runs: Sequence[Path], out: Path) -> dict[str, Path]:

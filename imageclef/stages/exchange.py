@@ -7,7 +7,7 @@ from pathlib import Path
 from imageclef.artifacts import Recipe, building, file_digest, open_artifact, up_to_date
 from imageclef.config import Config
 from imageclef.data.concept_list import read_ids
-from imageclef.errors import ConfigError, DataError, MissingArtifact
+from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
 from imageclef.features.exchange import copy_rows, read_hdf5, read_npy, read_npy_with_table
 from imageclef.features.rows import Rows
 from imageclef.progress import Reporter, Silent
@@ -77,7 +77,7 @@ def _check_name(path: Path, name: str) -> None:
         raise ConfigError(f"feature set '{name}': expected a name without / \\ + and not starting with a dot")
     try:
         made_by = open_artifact(path, "imageclef import-features").manifest["stage"]
-    except MissingArtifact:
+    except (MissingArtifact, ArtifactError):  # what is damaged is made anew
         return
     if made_by == "extract":
         raise ConfigError(f"feature set '{name}' is what a learner extracted; expected another name")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import Config
+from imageclef.features.extract import ROWS_DONE, begun, width_of
 from imageclef.features.extract import extract as extract_into
-from imageclef.features.extract import width_of
-from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.base import Learner
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.learner import on_device
@@ -44,8 +43,9 @@ def extract(config: Config, collection: str | None = None, reporter: Reporter | 
         store = workspace.store(name)
         images = on_device(store, workspace.device)
         width = width_of(learner, images, config.extract.output)
-        with building(path, recipe, needs=4 * len(store) * width, device=str(workspace.device)) as folder:
-            features = FeatureSet.create(folder, store.ids, width)
+        needs, device = 4 * len(store) * width, str(workspace.device)
+        with building(path, recipe, needs=needs, scratch=(ROWS_DONE,), device=device) as folder:
+            features = begun(folder, store.ids, width)
             with (reporter or Silent()).progress(f"extracting {name}", len(store), "images") as advance:
                 extract_into(
                     learner,
@@ -55,6 +55,7 @@ def extract(config: Config, collection: str | None = None, reporter: Reporter | 
                     precision=workspace.precision,
                     batch_size=config.extract.batch_size,
                     advance=advance,
+                    folder=folder,
                 )
             features.flush()
         report.wrote.append(f"{shown(path)}: {count_of(len(store), 'row')} of {width}")

@@ -50,12 +50,14 @@ def train(config: Config, reporter: Reporter | None = None) -> Report:
         report.skipped.append(f"{shown(path)}: up to date")
         return report.done("imageclef extract")
     learner = workspace.choice.create(config.seed)
-    with building(path, recipe, device=str(workspace.device), threads=torch.get_num_threads()) as folder:
+    # A checkpoint has each weight and three moments of it; there are two while one replaces the other.
+    needs = 8 * sum(tensor.nbytes for tensor in learner.state_dict().values())
+    about = {"device": str(workspace.device), "threads": torch.get_num_threads()}
+    with building(path, recipe, needs=needs, scratch=(CHECKPOINT,), **about) as folder:
         training = Training(config.seed, workspace.device, workspace.precision, folder, reporter or Silent())
         learner.fit(Subset(on_device(store, workspace.device), rows), training)
         save_learner(folder, workspace.choice.name, learner)
         _draw(learner, store, rows, workspace.device, folder / "sheet.png")
-        (folder / CHECKPOINT).unlink(missing_ok=True)
     report.wrote.append(shown(path))
     return report.done("imageclef extract")
 

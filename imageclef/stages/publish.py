@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from imageclef.disk import writing_into
+from imageclef.holding import held
 from imageclef.runs.evaluate import official_f1
 from imageclef.runs.parts import Part, write_parts
+from imageclef.runs.publishing import publishing, tidy
 from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.workspace import Collection, Workspace
+
+_OTHERS = 60.0
+"""Seconds to wait for the runs that others are writing."""
 
 
 def publish_run(
@@ -23,6 +31,7 @@ def publish_run(
     name_at: Callable[[datetime], str],
     about: Mapping[str, Any],
     report: Report,
+    beside: Sequence[Path] = (),
 ) -> Path:
     """Write a run below ``runs/``, check it as the organisers do, score it where the truth is known.
 
@@ -34,6 +43,7 @@ def publish_run(
         name_at: the run's name at a time.
         about: facts for the JSON file.
         report: gets the path, the notes and the figures.
+        beside: further files for the folder beside it.
 
     Returns:
         The run file.
@@ -41,23 +51,20 @@ def publish_run(
     edition = workspace.edition
     unanswered = [image_id for image_id in collection.ids if image_id not in part.answers]
     run = {image_id: part.answers.get(image_id, ()) for image_id in collection.ids}
-    path = _free_path(workspace.runs_path, name_at(datetime.now(UTC)))
-    write_parts(path, Part(run, part.scores.over(run) if part.scores else None), held_out, edition)
-    check_run(path, collection.ids, edition)
-    facts = {
-        "run": path.stem,
-        "collection": collection.name,
-        "edition": edition.name,
-        "images": len(run),
-        **about,
-    }
+    answered = Part(run, part.scores.over(run) if part.scores else None)
+    facts = {"collection": collection.name, "edition": edition.name, "images": len(run), **about}
     if collection.concepts is not None and any(collection.concepts.values()):
         facts["score"] = official_f1(run, collection.concepts, edition)
-    path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    report.wrote.append(shown(path))
-    if edition.zipped:
-        write_submission_zip(path, path.with_suffix(".zip"))
-        report.wrote.append(shown(path.with_suffix(".zip")))
+    with _new_run(workspace.runs_path, name_at) as path, publishing(path) as hidden:
+        facts = {"run": path.stem, **facts}
+        write_parts(hidden, answered, held_out, edition)
+        check_run(hidden, collection.ids, edition)
+        for file in beside:
+            shutil.copyfile(file, hidden.with_suffix("") / file.name)
+        hidden.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        if edition.zipped:
+            write_submission_zip(hidden, hidden.with_suffix(".zip"))
+    report.wrote += [shown(path), *([shown(path.with_suffix(".zip"))] if edition.zipped else [])]
     if unanswered:
         images = count_of(len(unanswered), "image")
         report.notes.append(f"{images} could not be read, answered with no concept: {name_some(unanswered)}")
@@ -65,8 +72,13 @@ def publish_run(
     return path
 
 
-def _free_path(folder: Path, name: str) -> Path:
-    """The path of a new run: a second one in the same minute is numbered."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = (folder / f"{name}{suffix}.csv" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
-    return next(path for path in paths if not path.exists())
+@contextmanager
+def _new_run(folder: Path, name_at: Callable[[datetime], str]) -> Iterator[Path]:
+    """The path of a new run, nobody else's: a second one in the same minute is numbered."""
+    with writing_into(folder, "a run"):
+        folder.mkdir(parents=True, exist_ok=True)
+        with held(folder / "run", _OTHERS):
+            tidy(folder)
+            name = name_at(datetime.now(UTC))
+            paths = (folder / f"{name}{suffix}.csv" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+            yield next(path for path in paths if not path.exists())

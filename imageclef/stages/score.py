@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imageclef.data.concept_list import read_ids
+from imageclef.disk import writing_into
 from imageclef.errors import ConfigError
 from imageclef.runs.editions import edition_named
 from imageclef.runs.evaluate import evaluate_run
@@ -83,7 +84,8 @@ def merge(
         raise ConfigError(f"merge: {len(weights)} weights for {len(runs)} runs, expected one for each")
     rules, report = edition_named(edition), Report("merge", read=[str(run) for run in runs])
     merged = merge_runs([read_run(run, rules) for run in runs], how, rules, weights)
-    write_run(out, merged, rules)
+    with writing_into(out.parent, out.name):
+        write_run(out, merged, rules)
     check_run(out, list(merged), rules)
     report.wrote.append(shown(out))
     report.figures = {"images": len(merged), "concepts": sum(len(concepts) for concepts in merged.values())}

@@ -89,6 +89,8 @@ def test_two_halves_make_a_whole(house: House, scores: tuple[bool, bool]) -> Non
     assert house.score(out) > max(map(house.score, runs)) + 0.05
     assert report.figures["cross_validated"]["gain"] > 0.05
     facts = json.loads(out.with_suffix(".json").read_text())
+    files = facts.pop("files")
+    assert set(files) >= {"joined.csv", "joined/held-out.csv"}
     assert facts == report.figures
     assert all(facts["members"][name]["weight"] >= 1 for name in KNOWN)
     assert all(facts["members"][name]["adds"] > 0.05 for name in KNOWN)
