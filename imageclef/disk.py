@@ -13,7 +13,7 @@ from pathlib import Path
 from imageclef.errors import ArtifactError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR)
 _SETTLED = 1_000_000
 """Bytes; below, what is written is not worth a figure in MB."""
 

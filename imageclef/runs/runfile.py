@@ -6,7 +6,6 @@ separator, never as the bare id: the program of 2018 crashes on a bare id in its
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from imageclef.data.list_lines import CONCEPT
+from imageclef.disk import whole_file
 from imageclef.errors import DataError
 from imageclef.runs.editions import EDITIONS, Edition
 from imageclef.runs.lines import SUBMISSION, checked_lines, read_lines
@@ -71,7 +71,8 @@ def write_run(path: Path, run: Mapping[str, Sequence[str]], edition: Edition) ->
                 f"edition {edition.name} allows {edition.max_concepts}"
             )
         lines.append(f"{image_id}{edition.separator}{edition.concept_separator.join(unique)}\n")
-    _write_whole(path, "".join(lines).encode())
+    with whole_file(path) as hidden:
+        hidden.write_bytes("".join(lines).encode())
 
 
 def write_submission_zip(run_path: Path, zip_path: Path) -> None:
@@ -86,7 +87,8 @@ def write_submission_zip(run_path: Path, zip_path: Path) -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         # A ZipInfo of its own has a fixed date: the same run makes the same bytes.
         archive.writestr(zipfile.ZipInfo(SUBMISSION), run_path.read_bytes(), zipfile.ZIP_DEFLATED)
-    _write_whole(zip_path, packed.getvalue())
+    with whole_file(zip_path) as hidden:
+        hidden.write_bytes(packed.getvalue())
 
 
 def run_name(features: str, n: int | str, offset: int, when: datetime) -> str:
@@ -126,13 +128,3 @@ def _can_hold(image_id: str, edition: Edition) -> bool:
     """Whether an id comes back from a file as it is."""
     plain = image_id == image_id.strip() and image_id.splitlines() == [image_id]
     return plain and not any(sign in image_id for sign in (edition.separator, '"', "\ufeff"))
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from imageclef.data.concept_names import read_concept_names
-from imageclef.errors import ConfigError, DataError
+from imageclef.disk import whole_file
+from imageclef.errors import ConfigError
 from imageclef.progress import Reporter, Silent
 from imageclef.reporting.content import Content, RunContent, work_out
 from imageclef.reporting.examples import Thumbnail, ids_shown, read_thumbnails
@@ -61,8 +61,12 @@ def report_runs(
     names = {} if concept_names is None else _names(concept_names, inputs.vocabulary.concepts, report)
     content = work_out(inputs, names)
     thumbnails = {} if images is None else _thumbnails(content, images, report, reporter)
-    _write_whole(page, render(content, thumbnails))
-    _write_whole(facts, json.dumps(content.as_json(), indent=1, allow_nan=False) + "\n")
+    for path, text in (
+        (page, render(content, thumbnails)),
+        (facts, json.dumps(content.as_json(), indent=1, allow_nan=False) + "\n"),
+    ):
+        with whole_file(path) as hidden:
+            hidden.write_text(text, encoding="utf-8", newline="\n")
     report.wrote += [shown(page), shown(facts)]
     report.figures = {
         "edition": edition,
@@ -117,17 +121,3 @@ def _figures(run: RunContent) -> dict[str, Any]:
         "macro_f1": measures.macro_f1,
         "mean_average_precision": measures.mean_average_precision,
     }
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """The file appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected a place for a file") from None

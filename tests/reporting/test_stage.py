@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imageclef.errors import ConfigError, DataError
+from imageclef.errors import ArtifactError, ConfigError
 from imageclef.runs.evaluate import evaluate_run
 from imageclef.stages.reporting import report_runs
 from tests.reporting.made_up import EDITION, drawn, write_lists
@@ -85,5 +85,5 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         write_lists(tmp_path / "run.csv", {"a": ("C1",)}),
         write_lists(tmp_path / "t.csv", {"a": ("C1",)}),
     )
-    with pytest.raises(DataError, match=r"x\.html: .*; expected a place for a file"):
+    with pytest.raises(ArtifactError, match=r"run\.csv: .*; expected a folder that x\.html can"):
         report_runs([run], truth, run / "x.html")
