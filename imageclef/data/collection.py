@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # pydicom comes with an extra, and takes time to load
     from imageclef.data.dicom.survey import Survey
 
 _ID, _GROUP = "ID", "group"
+_DICOM_SUFFIXES = (".dcm", ".dicom")
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,13 @@ class FoundImages:
         images: one for each id, by id.
         refused: files whose id is taken or cannot be written down, and folders that cannot be read; by path.
         dicom: what the DICOM files among them hold; None where they were not looked for.
+        passed_over: the number of other files, by suffix.
     """
 
     images: list[ImageFile]
     refused: list[Refusal]
     dicom: Survey | None = None
+    passed_over: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,10 @@ def _chosen(
     held = surveyed.files if surveyed else set()
     named = [(path, posixpath.splitext(posixpath.basename(path))[0]) for path in paths if _is_image(path)]
     named = [(path, image_id) for path, image_id in named if path not in held]
+    others = [path for path in paths if not _is_image(path) and path not in held]
     if surveyed:
         named += [(image.path, image.image_id) for image in surveyed.images]
+        refused += [_not_dicom(path) for path in others if _is_named_dicom(path)]
         refused += [
             Refusal(posixpath.basename(path), path, kind, reason) for path, kind, reason in surveyed.refused
         ]
@@ -134,11 +140,12 @@ def _chosen(
         else:
             taken[image_id] = ImageFile(image_id, path)
     if not taken:
-        raise DataError(f"{folder}: no image; expected files named {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise DataError(f"{folder}: no image; expected DICOM files, or others named as .jpg, .png, .tif")
     return FoundImages(
         sorted(taken.values(), key=lambda image: image.image_id),
         sorted(refused, key=lambda one: one.path),
         surveyed,
+        Counter(_suffix(path) for path in others if not (surveyed and _is_named_dicom(path))),
     )
 
 
@@ -192,7 +199,20 @@ def _survey(where: Path, paths: Sequence[str] | None, choice: DicomChoice) -> Su
 
 
 def _is_image(name: str) -> bool:
-    return posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    return _suffix(name) in IMAGE_SUFFIXES
+
+
+def _is_named_dicom(name: str) -> bool:
+    return _suffix(name) in _DICOM_SUFFIXES
+
+
+def _not_dicom(path: str) -> Refusal:
+    reason = "not DICOM by its first bytes; bare data sets are looked for with ingest.headerless"
+    return Refusal(printable(posixpath.basename(path)), printable(path), "not an image", reason)
+
+
+def _suffix(name: str) -> str:
+    return posixpath.splitext(name)[1].lower()
 
 
 def _check_header(path: Path, header: list[str]) -> None:

@@ -43,7 +43,13 @@ Mode = Literal["rgb", "grey"]
 Target = Callable[[int, int], tuple[int, int]]
 """The width and height that a picture of a width and height becomes; turned by 90 degrees, likewise."""
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".webp", ".mpo"),
+        *(".jp2", ".j2k", ".jpx", ".avif", ".tga", ".psd", ".pcx", ".ppm", ".pgm", ".pbm", ".sgi", ".rgb"),
+        *(".heic", ".heif", ".ico", ".cur"),  # refused, by name
+    }
+)
 """Suffixes of image files, in lower case; they are compared without regard to case."""
 
 MAX_PIXELS = 24_000_000

@@ -17,6 +17,9 @@ from imageclef.stages.refused import by_class, refused_in_words
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import Workspace
 
+_SUFFIXES = 5
+"""That are named of files that are passed over."""
+
 
 def ingest(
     config: Config,
@@ -57,6 +60,11 @@ def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Repor
     if found.dicom is not None and found.dicom.skipped:
         kinds = ", ".join(f"{count:,} {reason}" for reason, count in found.dicom.skipped.most_common())
         report.notes.append(f"{name}: DICOM files without a picture: {kinds}")
+    if found.passed_over:
+        suffixes = found.passed_over.most_common(_SUFFIXES)
+        kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes)
+        others = count_of(found.passed_over.total(), "file")
+        report.notes.append(f"{name}: {others} passed over that are no images by their names: {kinds}")
     tables = read_tables(name, settings, found, report)
     _require_none(workspace, name, found.refused)
     store = _decoded(workspace, name, found, state, report, reporter)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imageclef.data.collection import ImageFile, Refusal, find_images, fingerprint, read_groups
+from imageclef.data.dicom.choice import DicomChoice
 from imageclef.errors import DataError
 
 
@@ -34,6 +35,22 @@ def test_images_are_found_in_every_subfolder_by_id(tmp_path: Path) -> None:
         ImageFile("d.v2", "x/y/d.v2.webp"),
     ]
     assert found.refused == []
+
+
+def test_other_files_are_counted_by_suffix(tmp_path: Path) -> None:
+    for name in ("a.png", "b.JP2", "list.csv", "notes.CSV", "Makefile", ".hidden"):
+        (tmp_path / name).touch()
+    found = find_images(tmp_path, DicomChoice())
+    assert [image.image_id for image in found.images] == ["a", "b"]
+    assert found.passed_over == {".csv": 2, "": 1}
+
+
+def test_what_only_its_name_calls_dicom_is_refused(tmp_path: Path) -> None:
+    for name in ("a.png", "b.DCM"):
+        (tmp_path / name).touch()
+    found = find_images(tmp_path, DicomChoice())
+    assert [(one.path, one.kind) for one in found.refused] == [("b.DCM", "not an image")]
+    assert not found.passed_over
 
 
 def test_of_one_id_the_first_path_is_taken(tmp_path: Path) -> None:
@@ -92,7 +109,7 @@ def test_no_folder_and_no_image_are_errors(tmp_path: Path) -> None:
         find_images(tmp_path / "missing")
     with pytest.raises(DataError, match=r"notes.txt: no such folder"):
         find_images(tmp_path / "full" / "notes.txt")
-    with pytest.raises(DataError, match=r"full: no image; expected files named \.bmp, .*\.webp"):
+    with pytest.raises(DataError, match=r"full: no image; expected DICOM files, or others"):
         find_images(tmp_path / "full")
 
 

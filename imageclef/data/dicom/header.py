@@ -77,6 +77,7 @@ class NoPixels(ImageRefused):
 
     def __init__(self, kind: str) -> None:
         super().__init__("not an image", f"no picture in this DICOM object: {kind}")
+        self.of = kind
 
 
 @dataclass(frozen=True)

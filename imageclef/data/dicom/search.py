@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 from imageclef.data.dicom.choice import DicomChoice
 from imageclef.data.dicom.directory import NAME, read_directory
-from imageclef.data.dicom.header import NoPixels
 from imageclef.data.dicom.recognition import holds_dicom
 from imageclef.data.dicom.survey import Survey, survey
 from imageclef.errors import DataError
@@ -70,8 +69,7 @@ def search_listed(listing: Path, choice: DicomChoice) -> Survey:
     _add(named, listing.parent, listing.name)
     found = survey(listing.parent, named.files, replace(choice, headerless=True))
     found.refused.extend(_missing(named, there=()))
-    for kind, count in named.skipped.items():
-        found.skipped[NoPixels(kind).detail] += count
+    found.skipped.update(named.skipped)
     return found
 
 

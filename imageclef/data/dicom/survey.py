@@ -46,7 +46,7 @@ class Survey:
     Attributes:
         files: paths of all that were looked into.
         images: in the order of the files, then of their frames.
-        skipped: how many files hold no picture, by the reason.
+        skipped: how many files hold no picture, by what they are.
         refused: path, class and reason of files that cannot be read.
     """
 
@@ -88,7 +88,7 @@ def survey(
         try:
             described = describe(folder / path, choice.frames, choice.salt, choice.headerless)
         except NoPixels as none:
-            found.skipped[none.detail] += 1
+            found.skipped[none.of] += 1
         except ImageRefused as refusal:
             found.refused.append((path, refusal.kind, refusal.detail))
         else:

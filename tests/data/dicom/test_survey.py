@@ -47,7 +47,7 @@ def test_pictures_are_found_with_their_groups_and_metadata(folder: Path) -> None
 
 def test_what_holds_no_picture_is_counted_and_what_is_damaged_named(folder: Path) -> None:
     found = survey(folder, "abcdef", DicomChoice())
-    assert found.skipped == {"no picture in this DICOM object: Comprehensive SR Storage": 2}
+    assert found.skipped == {"Comprehensive SR Storage": 2}
     assert found.refused == [("e", "damaged", "4x0 pixels in 1 frames; expected 1 or more")]
     (folder / "g").write_text("text")
     assert survey(folder, ["g", "none"], DicomChoice()).refused == [
