@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 import typer
@@ -31,8 +32,7 @@ for module in (path, archive, runs):
 
 def main() -> None:
     """Run a command: an error that imageclef raises is one line and exit code 1."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    _on_signals(_stop)
     try:
         app()
     except ImageclefError as error:
@@ -41,12 +41,26 @@ def main() -> None:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except MemoryError:
         _fail("out of memory; a smaller extract.batch_size or learner may fit")
+    finally:
+        if signal.getsignal(signal.SIGINT) is _stop:  # all is done but the end
+            _on_signals(signal.SIG_IGN)
+
+
+def _on_signals(handler: Callable[[int, object], NoReturn] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def _stop(signum: int, frame: object) -> NoReturn:
+    _on_signals(_leave)
     # Not through Python's buffers, in whose middle the signal may have come.
     os.write(sys.stderr.fileno(), b"imageclef: stopped; the same command goes on from here\n")
     sys.exit(128 + signum)
+
+
+def _leave(signum: int, frame: object) -> NoReturn:
+    """Asked twice: at once, since a kill at any moment does no harm."""
+    os._exit(128 + signum)
 
 
 def _fail(message: str) -> NoReturn:
