@@ -36,6 +36,7 @@ fuzz: setup  ## Give damaged files to every reader for a minute; SECONDS=600 TAR
 test-faults: setup  ## Kill, fill up, damage and disturb every stage, in about five minutes; tables go to build/faults
 	rm -rf build/faults
 	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile tests/faults
+	$(BIN)/python -m tests.faults
 
 test-gpu: setup  ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
