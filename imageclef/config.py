@@ -6,32 +6,17 @@ A learner's own settings stand in its file; here the table ``[learner]`` is carr
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from reprlib import Repr
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from imageclef.errors import ConfigError
+from imageclef.settings import Settings, parse_settings
+from imageclef.toml_tables import read_table, set_value
 
 DEFAULT_PATH = Path("imageclef.toml")
-
-_MOST_DOTS = 200
-_DEEPEST = 10
-
-_short = Repr()
-_short.maxstring = _short.maxother = 100
-
-
-class Settings(BaseModel):
-    """The base of every settings object: frozen, and a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-S = TypeVar("S", bound=Settings)
 
 
 class CollectionSettings(Settings):
@@ -194,11 +179,11 @@ class Config(Settings):
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     edition: str = "2018"
-    collections: dict[str, CollectionSettings] = {}
-    learner: dict[str, Any] = {"name": "aae", "preset": "small"}
+    collections: dict[str, CollectionSettings] = Field(default={})
+    learner: dict[str, Any] = Field(default={"name": "aae", "preset": "small"})
     features: tuple[str, ...] = ()
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    profiles: dict[str, ProfileSettings] = {}
+    profiles: dict[str, ProfileSettings] = Field(default={})
     ingest: IngestSettings = IngestSettings()
     split: SplitSettings = SplitSettings()
     extract: ExtractSettings = ExtractSettings()
@@ -244,72 +229,7 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
         ConfigError: the file cannot be read, or a key is unknown, or a value is not of its type.
     """
     where = path or DEFAULT_PATH
-    table: dict[str, Any] = {}
-    if path is not None or DEFAULT_PATH.exists():
-        try:
-            table = _parsed(where.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise ConfigError(f"{where}: {error.strerror}; expected a TOML file") from None
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{where}: not TOML: {error}") from None
+    table = read_table(where) if path is not None or DEFAULT_PATH.exists() else {}
     for override in overrides:
-        _set(table, override)
+        set_value(table, override)
     return parse_settings(Config, table, str(where))
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """Parse TOML.
-
-    Raises:
-        ValueError: it is not TOML.
-        RecursionError: hundreds of lists in each other.
-    """
-    # The parser takes time and memory by the square of the parts of a key: gigabytes for one of 20 kB.
-    number = next((i for i, line in enumerate(text.split("\n"), 1) if line.count(".") > _MOST_DOTS), None)
-    if number is not None:
-        raise ValueError(f"more than {_MOST_DOTS} dots (at line {number})")
-    return tomllib.loads(text)
-
-
-def parse_settings(kind: type[S], table: dict[str, Any], where: str) -> S:
-    """Check a table against its settings.
-
-    Raises:
-        ConfigError: one line that names the first key that is wrong.
-    """
-    try:
-        return kind.model_validate(table)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            parent = kind if len(first["loc"]) == 1 else None
-            known = f"; expected one of {', '.join(sorted(parent.model_fields))}" if parent else ""
-            raise ConfigError(f"{where}: unknown setting '{key}'{known}") from None
-        raise ConfigError(f"{where}: {key} = {_shown(first['input'])}: {first['msg'].lower()}") from None
-
-
-def _shown(value: Any) -> str:
-    try:
-        return _short.repr(value)
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        return f"a huge {type(value).__name__}"
-
-
-def _set(table: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {override}: expected section.key=value")
-    *sections, last = key.strip().split(".")
-    if len(sections) > _DEEPEST:
-        raise ConfigError(f"--set {override}: {len(sections)} sections in each other; at most {_DEEPEST}")
-    for section in sections:
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override}: '{section}' is not a section")
-    try:
-        value = _parsed(f"value = {text}")
-    except (ValueError, RecursionError):
-        value = {}
-    # A value with a line break in it may have brought keys of its own.
-    table[last] = value["value"] if value.keys() == {"value"} else text

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from imageclef.config import Settings
 from imageclef.progress import Reporter, Silent
+from imageclef.settings import Settings
 
 
 class Images(Protocol):

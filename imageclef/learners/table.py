@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from imageclef.config import parse_settings
 from imageclef.errors import ArtifactError, ConfigError
 from imageclef.learners.aae import AAE
 from imageclef.learners.base import Learner, LearnerSettings
@@ -18,6 +17,7 @@ from imageclef.learners.faae import FAAE
 from imageclef.learners.orb import ORB
 from imageclef.learners.pca import PCA
 from imageclef.learners.pixels import Pixels
+from imageclef.settings import parse_settings
 
 LEARNERS: Mapping[str, type[Learner]] = {
     "aae": AAE,

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from imageclef.config import Config, IndexSettings, parse_settings
+from imageclef.config import Config, IndexSettings
 from imageclef.data.concept_list import read_ids
 from imageclef.errors import ArtifactError, DataError, MissingArtifact
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval import checking
 from imageclef.retrieval.index import Index
+from imageclef.settings import parse_settings
 from imageclef.stages.indexed import (
     collection_files,
     files_of,
