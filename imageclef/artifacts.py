@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -20,19 +19,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from imageclef.disk import require_room, size_of, to_disk, writing_into
 from imageclef.errors import ArtifactError, MissingArtifact
 from imageclef.holding import held
+from imageclef.manifests import (
+    FORMAT,
+    MANIFEST,
+    file_digest,
+    inventory,
+    named_files,
+    read_manifest,
+    write_json,
+)
 
-MANIFEST = "manifest.json"
 _RECIPE = "recipe.json"
-_FORMAT = 1
-_ENTRIES = {"stage": str, "recipe": str, "settings": dict, "inputs": dict, "files": dict}
-"""What others ask a manifest for, beside the figures that a stage looks up in its own."""
-
 _MOMENT = 1.0
 """Seconds for which another process may hold an artifact just to put it in its place."""
 
@@ -85,7 +88,7 @@ def open_artifact(path: Path, made_by: str) -> Artifact:
         ArtifactError: the manifest cannot be read, or is of another format, or a file is missing.
     """
     _finish(path)
-    manifest = _read_manifest(path, made_by)
+    manifest = read_manifest(path, made_by)
     for name, facts in manifest["files"].items():
         try:
             size = (path / name).stat().st_size
@@ -97,35 +100,6 @@ def open_artifact(path: Path, made_by: str) -> Artifact:
                 f"{path / name}: not the {facts['bytes']} bytes of its manifest; run `{made_by}` again"
             )
     return Artifact(path, manifest)
-
-
-def _read_manifest(path: Path, made_by: str) -> dict[str, Any]:
-    """What a manifest says, once it is known to say all that is asked of it."""
-    manifest_path = path / MANIFEST
-    try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        if manifest["format"] != _FORMAT:
-            raise ArtifactError(
-                f"{manifest_path}: format {manifest['format']}, expected {_FORMAT}; run `{made_by}` again"
-            )
-        whole = all(isinstance(manifest.get(key), kind) for key, kind in _ENTRIES.items())
-        whole = whole and all(map(_is_file_entry, manifest["files"].items()))
-    except FileNotFoundError:
-        raise MissingArtifact(f"{path} is not there; `{made_by}` makes it") from None
-    except OSError as error:
-        raise ArtifactError(f"{manifest_path}: {error.strerror}; run `{made_by}` again") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        whole = False
-    if not whole:
-        raise ArtifactError(f"{manifest_path}: not a manifest; run `{made_by}` again")
-    return dict(manifest)
-
-
-def _is_file_entry(entry: tuple[str, Any]) -> bool:
-    """Whether a file of a manifest lies within its folder, and has a size and a digest."""
-    (name, facts), parts = entry, PurePosixPath(entry[0]).parts
-    inside = name.isprintable() and parts and parts[0] != "/" and ".." not in parts
-    return bool(inside) and isinstance(facts["bytes"], int) and isinstance(facts["sha256"], str)
 
 
 def verify(path: Path) -> list[str]:
@@ -189,12 +163,12 @@ def _build(
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        _write_json(partial / _RECIPE, asdict(recipe))
+        write_json(partial / _RECIPE, asdict(recipe))
     require_room(path.parent, path.name, needs, size_of(partial))
     started = time.monotonic()
     yield partial
     manifest = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "stage": recipe.stage,
         "recipe": recipe.digest,
         "settings": dict(recipe.settings),
@@ -204,31 +178,14 @@ def _build(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - started, 3),
         **facts,
-        "files": _inventory(partial, {_RECIPE, *scratch}),
+        "files": inventory(partial, {_RECIPE, *scratch}),
     }
-    _write_json(partial / MANIFEST, manifest)
+    write_json(partial / MANIFEST, manifest)
     _swap_in(path)
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, default=str).encode()
-
-
-def _write_json(path: Path, value: Any) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, default=str)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _continues(partial: Path, recipe: Recipe) -> bool:
@@ -237,17 +194,6 @@ def _continues(partial: Path, recipe: Recipe) -> bool:
     except (OSError, ValueError):
         return False
     return bool(_canonical(begun) == _canonical(asdict(recipe)))
-
-
-def _inventory(folder: Path, left_out: Set[str]) -> dict[str, dict[str, Any]]:
-    """Size and digest of each file, once it is on the disk."""
-    files = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        parts = path.relative_to(folder).parts
-        if parts[0] not in left_out and not any(part.startswith(".") for part in parts):
-            to_disk(path)
-            files["/".join(parts)] = {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-    return files
 
 
 def _partial(path: Path) -> Path:
@@ -272,7 +218,7 @@ def _finish(path: Path) -> None:
 def _swap_in(path: Path) -> None:
     """Put a finished partial folder in its place, keeping the earlier artifact until it stands there."""
     partial, retired = _partial(path), _retired(path)
-    named = _named_files(partial / MANIFEST)
+    named = named_files(partial / MANIFEST)
     if named is not None:
         _delete_all_but({MANIFEST, *named}, partial)
         if path.exists():
@@ -283,14 +229,6 @@ def _swap_in(path: Path) -> None:
     elif retired.exists() and not path.exists():
         retired.rename(path)
     shutil.rmtree(retired, ignore_errors=True)
-
-
-def _named_files(manifest: Path) -> list[str] | None:
-    """The files that a manifest names; None if there is none that can be read."""
-    try:
-        return list(json.loads(manifest.read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _delete_all_but(kept: Set[str], folder: Path) -> None:

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from imageclef.artifacts import file_digest
 from imageclef.errors import ArtifactError
+from imageclef.manifests import file_digest
 from imageclef.retrieval.faiss_index import Structure
 from imageclef.retrieval.stored import digest_of, open_rows, read_about, read_dead, read_lines
 

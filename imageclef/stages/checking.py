@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imageclef.artifacts import MANIFEST, verify
+from imageclef.artifacts import verify
 from imageclef.config import Config
+from imageclef.manifests import MANIFEST
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.checking import check as check_index
 from imageclef.retrieval.stored import ABOUT

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageclef.artifacts import Recipe, building, file_digest, up_to_date
+from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import CollectionSettings
 from imageclef.data.collection import FoundImages, Groups, read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list, write_concept_list
 from imageclef.errors import DataError
+from imageclef.manifests import file_digest
 from imageclef.stages.report import Report, count_of, name_some, shown
 
 if TYPE_CHECKING:

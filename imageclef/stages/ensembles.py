@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from imageclef.artifacts import file_digest
 from imageclef.config import Config
 from imageclef.data.concept_list import ConceptLists
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, DataError
+from imageclef.manifests import file_digest
 from imageclef.progress import Reporter, Silent
 from imageclef.runs.editions import Edition
 from imageclef.runs.ensemble import Ensemble, Trial, cross_validate, joined_scores, search

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imageclef.artifacts import Recipe, building, file_digest, open_artifact, up_to_date
+from imageclef.artifacts import Recipe, building, open_artifact, up_to_date
 from imageclef.config import Config
 from imageclef.data.concept_list import read_ids
 from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
 from imageclef.features.exchange import copy_rows, read_hdf5, read_npy, read_npy_with_table
 from imageclef.features.rows import Rows
+from imageclef.manifests import file_digest
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.workspace import Workspace

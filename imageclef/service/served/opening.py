@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from imageclef.artifacts import MANIFEST, file_digest
 from imageclef.concepts.classifier import Classifier
 from imageclef.config import Config
 from imageclef.data.store import ImageStore
 from imageclef.errors import ArtifactError
 from imageclef.learners.base import Learner
 from imageclef.learners.table import LEARNERS
+from imageclef.manifests import MANIFEST, file_digest
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.index import Index
 from imageclef.service.answers import Profile
