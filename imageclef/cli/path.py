@@ -24,6 +24,9 @@ def add_to(app: typer.Typer) -> None:
         accept_truncated: Annotated[
             bool, typer.Option("--accept-truncated", help="Read cut pictures up to the break.")
         ] = False,
+        window: Annotated[
+            str | None, typer.Option(help="Of grey DICOM pictures: 40/400, or lung.", metavar="WINDOW")
+        ] = None,
     ) -> None:
         """Decode images and read concept lists: every collection, or one."""
 

@@ -28,6 +28,7 @@ def ingest(
     *,
     strict: bool = False,
     accept_truncated: bool = False,
+    window: str | None = None,
 ) -> Report:
     """Decode every collection, or the one named, for the learner of the configuration.
 
@@ -37,13 +38,14 @@ def ingest(
         reporter: told about the progress.
         strict: whether a file that is refused is an error; then nothing of its collection is published.
         accept_truncated: whether pictures that are cut short are read up to the break, and marked so.
+        window: of grey DICOM pictures, such as "40/400" or "lung", instead of the file's own.
 
     Raises:
         ConfigError: a setting is wrong.
         DataError: a folder or a list cannot be used, or a file is refused where none may be.
     """
-    asked = {"strict": strict, "accept_truncated": accept_truncated}
-    settings = config.ingest.model_copy(update={key: True for key, value in asked.items() if value})
+    asked = {"strict": strict, "accept_truncated": accept_truncated, "window": window}
+    settings = config.ingest.model_copy(update={key: value for key, value in asked.items() if value})
     config = config.model_copy(update={"ingest": settings})
     workspace, report = Workspace(config), Report("ingest")
     for name in workspace.chosen(collection):

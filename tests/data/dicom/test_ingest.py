@@ -158,3 +158,19 @@ def test_a_collection_may_be_a_dicomdir(tmp_path: Path) -> None:
     assert Config.model_validate(config.model_dump()) == config
     assert stages.ingest(config).figures["test"]["images"] == 31
     assert stages.ingest(config).wrote == []
+
+
+def test_a_window_may_be_asked_for(folder: Path, tmp_path: Path) -> None:
+    tables = {
+        "workspace": tmp_path / "artifacts",
+        "collections": {"test": {"images": folder}},
+        "learner": {"name": "pixels"},
+        "ingest": {"workers": 1, "salt": tmp_path / "salt"},
+    }
+    config = Config.model_validate(tables)
+    stages.ingest(config, window="16/33")
+    (table,) = (tmp_path / "artifacts").glob("stores/*/images.csv")
+    assert "1.1,IM1,8,8,window 16/33 (linear)" in table.read_text()
+    assert stages.ingest(config, window="16/33").wrote == []
+    stages.ingest(config)
+    assert "1.1,IM1,8,8,window 32/64 (linear)" in table.read_text()
