@@ -107,7 +107,8 @@ def app_of(archive: Archive, gate: Gate | None = None, bounds: Bounds | None = N
 def running(app: FastAPI) -> Iterator[str]:
     """The address of a real server on a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
+        config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
