@@ -125,24 +125,30 @@ import sys, time
 from pathlib import Path
 from imageclef.artifacts import Recipe, building
 with building(Path(sys.argv[1]), Recipe("train", {"n": int(sys.argv[2])})) as folder:
+    print("begun", flush=True)
     for part in range(40):
         (folder / f"part{part}").write_text(sys.argv[2] * 1000)
-        time.sleep(0.002)
+print("done", flush=True)
 """
 
 
 def test_a_kill_at_any_moment_leaves_the_old_artifact_or_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "a"
     subprocess.run([sys.executable, "-c", WRITER, str(path), "1"], check=True)
-    for n in range(2, 8):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(n)])
-        time.sleep(0.06 * n)
+    killed = 0
+    for n in range(2, 10):
+        command = [sys.executable, "-c", WRITER, str(path), str(n)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.003 * (n - 2))  # some of its files, all of them, its manifest
         os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        killed += process.wait() == -signal.SIGKILL
         manifest = open_artifact(path, "imageclef train").manifest
         digit = str(manifest["settings"]["n"])
         for part in range(40):
             assert (path / f"part{part}").read_text() == digit * 1000
+    assert killed >= 2
 
 
 HOLD = """

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.disk import writing_into
+from imageclef.disk import to_disk, writing_into
 from imageclef.errors import ArtifactError
 
 Facts = dict[str, Any]
@@ -101,9 +101,9 @@ def replace(path: Path, data: bytes) -> None:
     """Put a file in the place of another at one instant, once all files beside it are on the disk."""
     partial = path.with_name(f".{path.name}.partial")
     write_bytes(partial, data)
-    _sync_folder(path.parent)
+    to_disk(path.parent)
     partial.replace(path)
-    _sync_folder(path.parent)
+    to_disk(path.parent)
 
 
 def discard(paths: Iterable[Path]) -> None:
@@ -139,14 +139,6 @@ def _lock(descriptor: int, folder: Path) -> None:
         raise ArtifactError(f"{folder}: another process is changing this index; wait for it") from None
     except OSError as error:
         raise ArtifactError(f"{folder}: {error.strerror}; expected a folder that can be locked") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _not_written(path: Path, error: OSError) -> ArtifactError:

@@ -2,32 +2,19 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from imageclef.data.decoding import decode
+from tests.data.made_up import Save
 
 # Read through files, as the formats decide which mode and which transparency a picture arrives with.
 
 SIZE = 32
 NOISE = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
 RAMP = np.tile(np.arange(SIZE) * 4095 // (SIZE - 1), (SIZE, 1))
-
-Save = Callable[..., Path]
-
-
-@pytest.fixture
-def save(tmp_path: Path) -> Save:
-    def write(image: Image.Image, name: str, **options: object) -> Path:
-        path = tmp_path / name
-        image.save(path, **options)
-        return path
-
-    return write
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

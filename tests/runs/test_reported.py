@@ -1,28 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imageclef.errors import DataError
-from imageclef.runs.findings import Finding, Model
 from imageclef.runs.reported import Reported, read_structured_report
 from imageclef.runs.structured_report import write_structured_report
 from tests.data.dicom.made_up import UID_OF_IMAGE, write
-
-MODEL = Model("aae-500-o0", "0.5.0", "0123456789abcdef" * 4, datetime(2018, 4, 30, 12, 17, 5, tzinfo=UTC))
-FINDINGS = [
-    Finding("C0040405", 0.875, "X-Ray Computed Tomography", threshold=0.3125),
-    Finding("C0817096", 0.25),
-]
-UIDS = {"StudyInstanceUID": "1.2.3.4", "SeriesInstanceUID": "1.2.3.5"}
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return write(tmp_path / "image.dcm", np.zeros((4, 4), np.uint16), **UIDS)
+from tests.runs.reports import FINDINGS, MODEL, UIDS
 
 
 def test_a_report_is_read_back_as_it_was_written(image: Path, tmp_path: Path) -> None:

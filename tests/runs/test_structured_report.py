@@ -3,7 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +20,7 @@ from imageclef.runs.findings import Finding, Model
 from imageclef.runs.reported import read_structured_report
 from imageclef.runs.structured_report import write_structured_report
 from tests.data.dicom.made_up import UID_OF_IMAGE, write
-
-MADE = datetime(2018, 4, 30, 12, 17, 5, tzinfo=UTC)
-MODEL = Model("aae-500-o0", "0.5.0", "0123456789abcdef" * 4, MADE)
-FINDINGS = [
-    Finding("C0040405", 0.875, "X-Ray Computed Tomography", threshold=0.3125),
-    Finding("C0817096", 0.25),
-]
-UIDS = {"StudyInstanceUID": "1.2.3.4", "SeriesInstanceUID": "1.2.3.5"}
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return write(tmp_path / "image.dcm", np.zeros((4, 4), np.uint16), **UIDS)
+from tests.runs.reports import FINDINGS, MADE, MODEL, UIDS
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
