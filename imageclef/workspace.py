@@ -23,7 +23,6 @@ from typing import Literal
 
 import torch
 
-from imageclef.artifacts import Artifact, open_artifact
 from imageclef.config import Config
 from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list
@@ -35,6 +34,7 @@ from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.base import Learner, reduced_precision
 from imageclef.learners.table import LEARNERS, Choice, choose, load_learner
 from imageclef.runs.editions import Edition, edition_named
+from imageclef.storage.artifacts import Artifact, open_artifact
 
 TRAIN = "train"
 """The collection that learners, classifiers and indexes are made from."""

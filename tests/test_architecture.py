@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "imageclef"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"errors"},
-    {"disk", "holding"},
-    {"settings", "toml_tables", "manifests"},
-    {"config", "artifacts", "progress"},
+    {"storage"},
+    {"settings", "toml_tables"},
+    {"config", "progress"},
     {"data"},
     {"learners"},
     {"features"},

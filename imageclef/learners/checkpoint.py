@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from imageclef.disk import to_disk
 from imageclef.errors import ArtifactError
+from imageclef.storage.disk import to_disk
 
 _META, _DIGEST = "imageclef", "sha256"
 _SYSTEM_ERROR = re.compile(r"os error (\d+)")

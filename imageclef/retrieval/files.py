@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.disk import to_disk, writing_into
 from imageclef.errors import ArtifactError
+from imageclef.storage.disk import to_disk, writing_into
 
 Facts = dict[str, Any]
 """The `bytes` and the `sha256` of a file."""

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from imageclef.disk import to_disk, writing_into
 from imageclef.errors import ArtifactError
-from imageclef.holding import held
-from imageclef.manifests import file_digest
+from imageclef.storage.disk import to_disk, writing_into
+from imageclef.storage.locks import held
+from imageclef.storage.manifests import file_digest
 
 BEGUN = "run-begun"
 """The end of the name of a hidden folder that a run is being written into."""

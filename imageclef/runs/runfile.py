@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from imageclef.data.list_lines import CONCEPT
-from imageclef.disk import whole_file
 from imageclef.errors import DataError
 from imageclef.runs.editions import EDITIONS, Edition
 from imageclef.runs.lines import SUBMISSION, checked_lines, read_lines
+from imageclef.storage.disk import whole_file
 
 
 def read_run(path: Path, edition: Edition) -> dict[str, tuple[str, ...]]:

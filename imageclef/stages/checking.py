@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imageclef.artifacts import verify
 from imageclef.config import Config
-from imageclef.manifests import MANIFEST
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.checking import check as check_index
 from imageclef.retrieval.stored import ABOUT
 from imageclef.runs.publishing import BEGUN
 from imageclef.runs.publishing import damaged as damaged_files
 from imageclef.stages.report import Report, shown
+from imageclef.storage.artifacts import verify
+from imageclef.storage.manifests import MANIFEST
 
 _BEGUN = (".partial", f".{BEGUN}")
 _PLACES = ("collections/*", "stores/*", "learners/*", "features/*/*", "classifiers/*", "indexes/*")

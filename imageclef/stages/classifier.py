@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from imageclef.artifacts import Artifact, Recipe, building, open_artifact, up_to_date
 from imageclef.concepts.classifier import Classifier
 from imageclef.concepts.fitting import AUTO, Fit, Plan, fit_classifier
 from imageclef.concepts.rules import Nearest
@@ -29,6 +28,7 @@ from imageclef.stages.labelled import labelled, required_concepts
 from imageclef.stages.nearest import nearest_images
 from imageclef.stages.publish import publish_run
 from imageclef.stages.report import Report, count_of, shown
+from imageclef.storage.artifacts import Artifact, Recipe, building, open_artifact, up_to_date
 from imageclef.workspace import TRAIN, Collection, Workspace
 
 _FITS, _ANSWERS, _SCORES = "fits", "held-out-answers.safetensors", "held-out-scores.safetensors"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import CollectionSettings
 from imageclef.data.collection import FoundImages, Groups, read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list, write_concept_list
 from imageclef.errors import DataError
-from imageclef.manifests import file_digest
 from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.storage.artifacts import Recipe, building, up_to_date
+from imageclef.storage.manifests import file_digest
 
 if TYPE_CHECKING:
     from imageclef.data.dicom.survey import Survey

@@ -10,11 +10,11 @@ import numpy as np
 from imageclef.config import Config
 from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.sheets import Tile, write_pairs
-from imageclef.disk import whole_file
 from imageclef.errors import ImageRefused
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.duplicates import near_duplicates
 from imageclef.stages.report import Report, count_of, shown
+from imageclef.storage.disk import whole_file
 from imageclef.workspace import TRAIN, Workspace
 
 _SHEET_SIZE, _SHEET_PAIRS = 160, 40

@@ -19,7 +19,6 @@ from imageclef.config import Config
 from imageclef.data.concept_list import ConceptLists
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, DataError
-from imageclef.manifests import file_digest
 from imageclef.progress import Reporter, Silent
 from imageclef.runs.editions import Edition
 from imageclef.runs.ensemble import Ensemble, Trial, cross_validate, joined_scores, search
@@ -38,6 +37,7 @@ from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import required_concepts
 from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.storage.manifests import file_digest
 from imageclef.workspace import TRAIN, Collection, Workspace
 
 _FOLDS = 5

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imageclef.artifacts import Recipe, building, open_artifact, up_to_date
 from imageclef.config import Config
 from imageclef.data.concept_list import read_ids
 from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
 from imageclef.features.exchange import copy_rows, read_hdf5, read_npy, read_npy_with_table
 from imageclef.features.rows import Rows
-from imageclef.manifests import file_digest
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date
+from imageclef.storage.manifests import file_digest
 from imageclef.workspace import Workspace
 
 _HDF5, _NPY = (".h5", ".hdf5"), ".npy"

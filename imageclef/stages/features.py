@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import Config
 from imageclef.features.extract import ROWS_DONE, begun, width_of
 from imageclef.features.extract import extract as extract_into
@@ -10,6 +9,7 @@ from imageclef.learners.base import Learner
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.learner import on_device
 from imageclef.stages.report import Report, count_of, shown
+from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import Workspace
 
 

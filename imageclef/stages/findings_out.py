@@ -17,19 +17,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from imageclef.artifacts import Recipe, building, open_artifact, up_to_date
 from imageclef.config import Config
 from imageclef.data.concept_list import ConceptLists
 from imageclef.data.concept_names import read_concept_names
 from imageclef.data.dicom.recognition import file_and_frame, holds_dicom
 from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
-from imageclef.manifests import file_digest
 from imageclef.progress import Advance, Reporter, Silent
 from imageclef.reporting.beside import CONCEPTS_NAME, FACTS_SUFFIX, Beside, read_beside
 from imageclef.runs.findings import Finding, Model, write_json_lines
 from imageclef.runs.runfile import read_run
 from imageclef.runs.scores import SCORES
 from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date
+from imageclef.storage.manifests import file_digest
 from imageclef.workspace import Workspace
 
 Form = Literal["sr", "jsonl"]

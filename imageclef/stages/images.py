@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import Config, ReadingSettings
 from imageclef.data.collection import FoundImages, Refusal, fingerprint
 from imageclef.data.decoding import CHANNELS
@@ -15,6 +14,7 @@ from imageclef.stages.described import describe, read_tables
 from imageclef.stages.found import found_images
 from imageclef.stages.refused import by_class, refused_in_words
 from imageclef.stages.report import Report, count_of, shown
+from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import Workspace
 
 _SUFFIXES = 5

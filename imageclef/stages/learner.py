@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.config import Config
 from imageclef.data.pictures import write_picture_rows
 from imageclef.data.store import ImageStore
@@ -17,6 +16,7 @@ from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.labelled import held_out_rows
 from imageclef.stages.report import Report, count_of, shown
+from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import TRAIN, Workspace
 
 _SHOWN = 10

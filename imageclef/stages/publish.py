@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from imageclef.disk import writing_into
-from imageclef.holding import held
 from imageclef.runs.evaluate import official_f1
 from imageclef.runs.parts import Part, write_parts
 from imageclef.runs.publishing import publishing, tidy
 from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.storage.disk import writing_into
+from imageclef.storage.locks import held
 from imageclef.workspace import Collection, Workspace
 
 _OTHERS = 60.0

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from imageclef.data.concept_names import read_concept_names
-from imageclef.disk import whole_file
 from imageclef.errors import ConfigError
 from imageclef.progress import Reporter, Silent
 from imageclef.reporting.content import Content, RunContent, work_out
@@ -17,6 +16,7 @@ from imageclef.reporting.inputs import Inputs, read_inputs
 from imageclef.reporting.page import render
 from imageclef.runs.editions import edition_named
 from imageclef.stages.report import Report, count_of, shown
+from imageclef.storage.disk import whole_file
 
 
 def report_runs(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imageclef.data.concept_list import read_ids
-from imageclef.disk import writing_into
 from imageclef.errors import ConfigError
 from imageclef.runs.editions import edition_named
 from imageclef.runs.evaluate import evaluate_run
 from imageclef.runs.merge import How, merge_runs
 from imageclef.runs.runfile import check_run, read_run, write_run
 from imageclef.stages.report import Report, count_of, shown
+from imageclef.storage.disk import writing_into
 
 
 def validate(run: Path, ids: Path, edition: str = "2018") -> Report:

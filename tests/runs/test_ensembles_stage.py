@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imageclef.artifacts import Recipe, building
 from imageclef.config import Config
 from imageclef.data.concept_list import ConceptLists, write_concept_list
 from imageclef.errors import ConfigError, DataError, ImageclefError, MissingArtifact
@@ -17,6 +16,7 @@ from imageclef.runs.parts import Part, read_parts, write_parts
 from imageclef.runs.runfile import check_run, read_run
 from imageclef.runs.scores import Scores
 from imageclef.stages.ensembles import ensemble
+from imageclef.storage.artifacts import Recipe, building
 
 EDITION = EDITIONS["2018"]
 CONCEPTS = tuple(f"C{number:07}" for number in range(20))

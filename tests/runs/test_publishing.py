@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from imageclef.holding import held
 from imageclef.runs import publishing as module
 from imageclef.runs.publishing import damaged, publishing, tidy
+from imageclef.storage.locks import held
 
 
 def publish(path: Path, text: str) -> None:

@@ -89,7 +89,7 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.M
     def full(descriptor: int) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("imageclef.disk.os.fsync", full)
+    monkeypatch.setattr("imageclef.storage.disk.os.fsync", full)
     with pytest.raises(OSError, match="no space left"):
         write_run(path, RUN, EDITIONS["2018"])
     assert path.read_text() == "the run before"

@@ -14,7 +14,6 @@ from imageclef.data.store import ImageStore
 from imageclef.errors import ArtifactError
 from imageclef.learners.base import Learner
 from imageclef.learners.table import LEARNERS
-from imageclef.manifests import MANIFEST, file_digest
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.index import Index
 from imageclef.service.answers import Profile
@@ -26,6 +25,7 @@ from imageclef.service.served.explaining import Explainer
 from imageclef.service.served.gallery import Gallery
 from imageclef.service.served.projection import project_once
 from imageclef.service.served.search import NearestTrained, Searcher, manifest_of
+from imageclef.storage.manifests import MANIFEST, file_digest
 from imageclef.workspace import TRAIN, Workspace
 
 Stamp = tuple[tuple[int, int, int] | None, ...]

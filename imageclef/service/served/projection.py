@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.artifacts import Recipe, building, up_to_date
 from imageclef.errors import ArtifactError
 from imageclef.features.feature_set import read_ids, write_ids
 from imageclef.progress import Reporter, Silent
 from imageclef.service.served.search import Searcher
+from imageclef.storage.artifacts import Recipe, building, up_to_date
 
 _SAMPLE, _SEED, _INNER = 20_000, 0, 0.85
 _POINTS, _IDS, _ABOUT = "points.npy", "ids.txt", "about.json"

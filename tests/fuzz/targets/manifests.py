@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from imageclef.artifacts import Recipe, building, open_artifact, up_to_date, verify
-from imageclef.manifests import MANIFEST
+from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date, verify
+from imageclef.storage.manifests import MANIFEST
 from tests.fuzz.json_trees import changed_json
 from tests.fuzz.target import LONGEST_MESSAGE, Case, Target, is_a_line
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imageclef.errors import ArtifactError
-from imageclef.holding import held
+from imageclef.storage.locks import held
 
 
 def test_one_holds_it_and_others_are_told_who(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imageclef.artifacts import Recipe, building, open_artifact, up_to_date
 from imageclef.errors import ArtifactError, MissingArtifact
+from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date
 
 RECIPE = Recipe("train", {"epochs": 3}, {"store": "abc"}, seed=1)
 
@@ -123,7 +123,7 @@ def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from imageclef.artifacts import Recipe, building
+from imageclef.storage.artifacts import Recipe, building
 with building(Path(sys.argv[1]), Recipe("train", {"n": int(sys.argv[2])})) as folder:
     print("begun", flush=True)
     for part in range(40):
@@ -154,7 +154,7 @@ def test_a_kill_at_any_moment_leaves_the_old_artifact_or_the_new_one(tmp_path: P
 HOLD = """
 import sys, time
 from pathlib import Path
-from imageclef.artifacts import Recipe, building
+from imageclef.storage.artifacts import Recipe, building
 
 with building(Path(sys.argv[1]), Recipe("train", {"epochs": 3}, {"store": "abc"}, seed=1)) as folder:
     (folder / "begun").write_text("so far")

@@ -22,10 +22,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from imageclef.disk import require_room, size_of, to_disk, writing_into
 from imageclef.errors import ArtifactError, MissingArtifact
-from imageclef.holding import held
-from imageclef.manifests import (
+from imageclef.storage.disk import require_room, size_of, to_disk, writing_into
+from imageclef.storage.locks import held
+from imageclef.storage.manifests import (
     FORMAT,
     MANIFEST,
     file_digest,

@@ -9,8 +9,8 @@ from collections.abc import Set
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from imageclef.disk import to_disk
 from imageclef.errors import ArtifactError, MissingArtifact
+from imageclef.storage.disk import to_disk
 
 MANIFEST = "manifest.json"
 FORMAT = 1

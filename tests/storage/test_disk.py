@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imageclef.disk import megabytes, require_room, whole_file, writing_into
 from imageclef.errors import ArtifactError
+from imageclef.storage.disk import megabytes, require_room, whole_file, writing_into
 
 
 @pytest.mark.parametrize(
