@@ -10,13 +10,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from imageclef.errors import ConfigError
 from imageclef.settings import Settings, parse_settings
 from imageclef.toml_tables import read_table, set_value
 
 DEFAULT_PATH = Path("imageclef.toml")
+
+
+def checked_name(name: str) -> str:
+    """Refuse a name that would not be one folder of the workspace, or that joins others.
+
+    Raises:
+        ValueError: with what was expected.
+    """
+    if not name.isprintable() or name != name.strip() or any(sign in name for sign in "/\\+"):
+        raise ValueError("expected a name without / \\ +, blanks at its ends or control characters")
+    if not name or name.startswith("."):
+        raise ValueError("expected a name that does not begin with a dot")
+    return name
+
+
+ArtifactName = Annotated[str, AfterValidator(checked_name)]
+"""A name that a user gives to a collection or to a feature set: it becomes a folder of the workspace."""
 
 
 class CollectionSettings(Settings):
@@ -155,7 +172,7 @@ class KnnSettings(Settings):
 class ProfileSettings(Settings):
     """Feature sets that are searched together, and the weight of each."""
 
-    features: tuple[str, ...] = Field(min_length=1)
+    features: tuple[ArtifactName, ...] = Field(min_length=1)
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
 
@@ -179,9 +196,9 @@ class Config(Settings):
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
     edition: str = "2018"
-    collections: dict[str, CollectionSettings] = Field(default={})
+    collections: dict[ArtifactName, CollectionSettings] = Field(default={})
     learner: dict[str, Any] = Field(default={"name": "aae", "preset": "small"})
-    features: tuple[str, ...] = ()
+    features: tuple[ArtifactName, ...] = ()
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
     profiles: dict[str, ProfileSettings] = Field(default={})
     ingest: IngestSettings = IngestSettings()

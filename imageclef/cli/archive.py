@@ -60,7 +60,7 @@ def _add_questions(app: typer.Typer) -> None:
     ) -> None:
         """Bring the index up to date with a folder that grows."""
 
-    @stage_command(app)
+    @stage_command(app, writes=True)
     def duplicates(
         collection: Annotated[str, typer.Option(help="Whose images are compared.", metavar="NAME")] = "train",
         against: Annotated[
@@ -72,7 +72,7 @@ def _add_questions(app: typer.Typer) -> None:
     ) -> None:
         """Find near-duplicate images, within a collection or across two."""
 
-    @stage_command(app, profiles=True)
+    @stage_command(app, profiles=True, writes=True)
     def similar(
         images: Annotated[list[Path] | None, typer.Argument(help="Image files.", show_default=False)] = None,
         k: Annotated[int, typer.Option("-k", "--k", help="Number of neighbours.", min=1)] = 10,

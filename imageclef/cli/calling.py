@@ -37,6 +37,11 @@ ProfileOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Make it again; replace files of imageclef that were changed since."),
+]
+
 _CONFIGURED = {"config": ConfigOption, "overrides": SetOption, "device": DeviceOption}
 _PROFILED = {**_CONFIGURED, "profile": ProfileOption}
 _PRINTED = {"as_json": JsonOption, "quiet": QuietOption}
@@ -61,7 +66,12 @@ def new_group(**settings: Any) -> typer.Typer:
 
 
 def stage_command(
-    group: typer.Typer, name: str | None = None, *, configured: bool = True, profiles: bool = False
+    group: typer.Typer,
+    name: str | None = None,
+    *,
+    configured: bool = True,
+    profiles: bool = False,
+    writes: bool = False,
 ) -> Callable[[Command], Command]:
     """Make a command of a function that is named as its stage is.
 
@@ -70,15 +80,20 @@ def stage_command(
         name: of the command, where it is not that of the stage.
         configured: whether the stage works by the configuration.
         profiles: whether it may work on the feature sets of a profile.
+        writes: whether it writes what an earlier call may have written, so that ``--force`` makes sense.
     """
     shared = (_PROFILED if profiles else _CONFIGURED) if configured else {}
+
+    forced = {"force": ForceOption} if writes else {}
 
     def add(declared: Command) -> Command:
         def command(**given: Any) -> None:
             options = {key: given.pop(key) for key in (*shared, *_PRINTED)}
+            force = given.pop("force", False)
             changed = declared(**given)
             asked = given if changed is None else changed
             arguments = {key: value for key, value in asked.items() if value is not None}
+            arguments |= {"force": True} if force else {}
             call(declared.__name__, arguments, configured=configured, **options)
 
         hints = get_type_hints(declared, include_extras=True)
@@ -88,10 +103,10 @@ def stage_command(
             inspect.Parameter(
                 key,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=False if key in _PRINTED else None,
+                default=False if key in (*_PRINTED, "force") else None,
                 annotation=annotation,
             )
-            for key, annotation in {**shared, **_PRINTED}.items()
+            for key, annotation in {**shared, **forced, **_PRINTED}.items()
         ]
         command.__doc__ = declared.__doc__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

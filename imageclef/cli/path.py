@@ -17,7 +17,7 @@ CollectionOption = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands, in the order in which they are used."""
 
-    @stage_command(app)
+    @stage_command(app, writes=True)
     def ingest(
         collection: CollectionOption = None,
         strict: Annotated[bool, typer.Option("--strict", help="A refused file is an error.")] = False,
@@ -30,18 +30,18 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Decode images and read concept lists: every collection, or one."""
 
-    @stage_command(app)
+    @stage_command(app, writes=True)
     def train(collection: CollectionOption = None) -> dict[str, Any]:
         """Fit the feature learner to the images of collection `train`; labels are not used."""
         if collection not in (None, "train"):
             raise typer.BadParameter("learners are trained on collection train", param_hint="--collection")
         return {}
 
-    @stage_command(app)
+    @stage_command(app, writes=True)
     def extract(collection: CollectionOption = None) -> None:
         """Extract the features of every collection, or of one."""
 
-    @stage_command(app)
+    @stage_command(app, writes=True)
     def import_features(
         file: Annotated[
             Path, typer.Argument(help="HDF5 with /data and /id, or a .npy matrix.", show_default=False)
@@ -55,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Copy features that others computed into the workspace."""
 
-    @stage_command(app, profiles=True)
+    @stage_command(app, profiles=True, writes=True)
     def classify(
         top: Annotated[
             int | None, typer.Option(help="Number of concepts, by falling frequency.", min=1)

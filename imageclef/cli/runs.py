@@ -42,7 +42,7 @@ def _add_scores(app: typer.Typer) -> None:
     ) -> None:
         """Score a run as the organisers do."""
 
-    @stage_command(app, "report", configured=False)
+    @stage_command(app, "report", configured=False, writes=True)
     def report_runs(
         runs: Annotated[list[Path], typer.Argument(help="Run files of the same images.", show_default=False)],
         truth: Annotated[Path, typer.Option(help="The concept list of these images.", metavar="LIST")],
@@ -66,7 +66,7 @@ def _add_scores(app: typer.Typer) -> None:
 
 
 def _add_joins(app: typer.Typer) -> None:
-    @stage_command(app, configured=False)
+    @stage_command(app, configured=False, writes=True)
     def merge(
         runs: Annotated[list[Path], typer.Argument(help="Run files.", show_default=False)],
         out: OutOption,
@@ -78,7 +78,7 @@ def _add_joins(app: typer.Typer) -> None:
     ) -> None:
         """Join windows, or let runs vote."""
 
-    @stage_command(app)
+    @stage_command(app, writes=True)
     def ensemble(
         runs: Annotated[
             list[Path], typer.Argument(help="Runs of classify, knn or ensemble.", show_default=False)
@@ -89,7 +89,7 @@ def _add_joins(app: typer.Typer) -> None:
 
 
 def _add_findings(app: typer.Typer) -> None:
-    @stage_command(app)
+    @stage_command(app, writes=True)
     def findings(
         run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
         out: Annotated[Path, typer.Option(help="The folder to make.", metavar="FOLDER")],

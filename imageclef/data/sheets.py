@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from imageclef.errors import DataError
-
 _PAPER, _INK, _FAINT, _MARK, _MAT = "#ffffff", "#1a1a1a", "#5f6670", "#d9480f", "#eef0f3"
 _MARGIN, _GAP, _FRAME = 20, 16, 4
 _SIZE, _LEADING, _MOST_LINES = 14, 18, 7
@@ -35,19 +33,13 @@ def write_contact_sheet(path: Path, query: Tile, neighbors: Sequence[Tile], colu
     """Write a PNG of a query, marked, beside its neighbours.
 
     Args:
-        path: its folder is made where it is missing.
+        path: the PNG to write.
         query: the picture that was searched for.
         neighbors: the nearest first.
         columns: neighbours beside each other.
 
-    Raises:
-        DataError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        contact_sheet(query, neighbors, columns).save(path, format="PNG")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected a place for a PNG") from None
+    contact_sheet(query, neighbors, columns).save(path, format="PNG")
 
 
 def contact_sheet(query: Tile, neighbors: Sequence[Tile], columns: int = 5) -> Image.Image:
@@ -85,12 +77,10 @@ def write_pairs(path: Path, pairs: Sequence[tuple[Tile, Tile]], columns: int = 4
     """Write a PNG of pictures two by two.
 
     Args:
-        path: its folder is made where it is missing.
+        path: the PNG to write.
         pairs: at least one.
         columns: pairs beside each other.
 
-    Raises:
-        DataError: the file cannot be written.
     """
     side = max(max(tile.pixels.shape[:2]) for pair in pairs for tile in pair)
     rows = [pairs[start : start + columns] for start in range(0, len(pairs), columns)]
@@ -105,11 +95,7 @@ def write_pairs(path: Path, pairs: Sequence[tuple[Tile, Tile]], columns: int = 4
                 corner = (_MARGIN + column * step + place * (side + _GAP // 2), y)
                 _put(sheet, draw, tile, corner, side, _INK)
         y += tall + _GAP
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path, format="PNG")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected a place for a PNG") from None
+    sheet.save(path, format="PNG")
 
 
 def _height(tile: Tile, side: int) -> int:

@@ -8,9 +8,10 @@ digest of every file, for `imageclef check`.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from imageclef.errors import ArtifactError
 from imageclef.storage.disk import to_disk, writing_into
 from imageclef.storage.locks import held
 from imageclef.storage.manifests import file_digest
+from imageclef.storage.ownership import not_ours, require_not_input
 
 BEGUN = "run-begun"
 """The end of the name of a hidden folder that a run is being written into."""
@@ -27,21 +29,72 @@ _LEFT = re.compile(rf"\.(.+)\.({BEGUN}|{_READY}|csv\.lock)")
 _MOMENT = 1.0
 
 
+def require_new_or_ours(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Check that a run may be published at a path: the run file and all that belongs beside it.
+
+    Args:
+        path: of the run, ``NAME.csv``.
+        inputs: what the command reads.
+        force: whether files of ours that were changed since may be replaced.
+
+    Raises:
+        ArtifactError: one of the paths is an input, or something stands there that is not of a run of ours,
+            or that was changed since and `force` is not set.
+    """
+    for place in _places(path):
+        require_not_input(place, inputs)
+    if _ready(path).exists():  # a kill came while it was being put in its place; that is finished first
+        return
+    files = _files_of(path.with_suffix(".json"))
+    _require_no_others(path, files)
+    for name, digest in files.items():
+        if not force and _differs(path.parent / name, digest):
+            raise ArtifactError(
+                f"{path.parent / name}: changed since imageclef wrote it; add --force to replace it"
+            )
+
+
+def _places(path: Path) -> list[Path]:
+    """The run, its facts, the folder beside it, and the zip of some editions."""
+    return [path, *(path.with_suffix(end) for end in (".json", "", ".zip"))]
+
+
+def _require_no_others(path: Path, ours: Collection[str]) -> None:
+    """Refuse whatever stands in a run's places that is not of these files; the facts name all others."""
+    facts, folder = path.with_suffix(".json"), path.with_suffix("")
+    for place in _places(path):
+        if not os.path.lexists(place):
+            continue
+        if not ours or place.is_symlink() or place.is_dir() != (place == folder):
+            raise not_ours(place)
+        files = [one for one in place.rglob("*") if not one.is_dir()] if place == folder else [place]
+        for file in files:
+            if file != facts and file.relative_to(path.parent).as_posix() not in ours:
+                raise not_ours(file)
+
+
 @contextmanager
-def publishing(path: Path) -> Iterator[Path]:
+def publishing(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> Iterator[Path]:
     """Yield another path to write a run to; it is published when the block ends without an error.
 
     Args:
         path: where the run will be, ``NAME.csv``; what stands there stays until all of the new is written.
+        inputs: what the command reads.
+        force: whether files of ours that were changed since may be replaced.
 
     Raises:
-        ArtifactError: another process is writing it, or it cannot be written: no room, a read-only folder.
+        ArtifactError: as for `require_new_or_ours`; or another process is writing it, or the disk does not
+            take it: no room, a read-only folder.
     """
     begun, ready = _begun(path), _ready(path)
+    require_new_or_ours(path, inputs, force)
     with writing_into(path.parent, path.name):
         path.parent.mkdir(parents=True, exist_ok=True)
         with held(path, _MOMENT):
+            for hidden in (begun, ready):
+                _require_our_folder(hidden, path)
             _move(ready)
+            require_new_or_ours(path, inputs, force)
             shutil.rmtree(begun, ignore_errors=True)
             begun.mkdir()
             try:
@@ -53,12 +106,25 @@ def publishing(path: Path) -> Iterator[Path]:
             _move(ready)
 
 
+def _require_our_folder(hidden: Path, path: Path) -> None:
+    """A hidden folder of a run that was being written holds nothing but that run."""
+    if not os.path.lexists(hidden):
+        return
+    ours = {path.name, *(path.with_suffix(end).name for end in ("", ".json", ".zip"))}
+    # Half-written files of the run are hidden, and named after it.
+    named = {one.name for one in hidden.iterdir()} if hidden.is_dir() and not hidden.is_symlink() else {""}
+    if any(name not in ours and not name.startswith(f".{path.stem}.") for name in named):
+        raise not_ours(hidden)
+
+
 def tidy(folder: Path) -> None:
     """Finish or delete what killed processes left in a folder; what others are writing is left alone."""
     left = (_LEFT.fullmatch(path.name) for path in folder.glob(".*"))
     for name in sorted({match[1] for match in left if match}):
         path = folder / f"{name}.csv"
         with suppress(ArtifactError), held(path):
+            for hidden in (_begun(path), _ready(path)):
+                _require_our_folder(hidden, path)
             _move(_ready(path))
             shutil.rmtree(_begun(path), ignore_errors=True)
 
@@ -69,18 +135,28 @@ def damaged(facts: Path) -> list[str]:
     Args:
         facts: its ``NAME.json``; a file that is not of a run, or of one of an older version, says nothing.
     """
-    try:
-        files = json.loads(facts.read_text(encoding="utf-8"))["files"].items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
     wrong = []
-    for name, digest in files:
+    for name, digest in _files_of(facts).items():
         path = facts.parent / name
         if not path.is_file():
             wrong.append(f"{path}: missing; {facts} names it")
         elif file_digest(path) != digest:
             wrong.append(f"{path}: other bytes than {facts} says")
     return wrong
+
+
+def _files_of(facts: Path) -> dict[str, str]:
+    """The digests of a run's files; none where nothing can be read of them."""
+    try:
+        files = json.loads(facts.read_text(encoding="utf-8"))["files"]
+        return {str(name): str(digest) for name, digest in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _differs(path: Path, digest: str) -> bool:
+    """Whether a file is there with other bytes."""
+    return path.is_file() and file_digest(path) != digest
 
 
 def _begun(path: Path) -> Path:
@@ -108,6 +184,8 @@ def _move(ready: Path) -> None:
     run = next(ready.glob("*.csv"), None)
     if run is not None:
         place = ready.parent / run.name
+        new, old = (_files_of(one.with_suffix(".json")) for one in (run, place))
+        _require_no_others(place, {*new, *old})
         # From here to the last rename there is no run: never an old one beside the scores of a new one.
         place.unlink(missing_ok=True)
         for part in sorted(path for path in ready.iterdir() if path != run):

@@ -42,6 +42,8 @@ def classify(
     top: int | None = None,
     offset: int | None = None,
     reporter: Reporter | None = None,
+    *,
+    force: bool = False,
 ) -> Report:
     """Fit the classifier on the training collection and write a run for every other, or for the one named.
 
@@ -51,6 +53,7 @@ def classify(
         top: number of concepts, instead of ``classify.top``.
         offset: rank of the first, instead of ``classify.offset``.
         reporter: told about the progress.
+        force: whether it is made again although it is up to date, or was changed after it was written.
 
     Raises:
         MissingArtifact: features have not been extracted.
@@ -66,7 +69,7 @@ def classify(
     window = workspace.config.classify
     vocabulary = Vocabulary.count(required_concepts(train).values()).window(window.top, window.offset)
     data = labelled(workspace, train, features, vocabulary)
-    artifact = _fitted(workspace, train, features, data, vocabulary, report, reporter or Silent())
+    artifact = _fitted(workspace, train, features, data, vocabulary, report, reporter or Silent(), force)
     classifier, held_out = Classifier.load(artifact.path), artifact.manifest["figures"]
     held_answers = Scores.read(artifact.path / _ANSWERS).answers(workspace.edition.max_concepts)
     held_part = Part(held_answers, Scores.read(artifact.path / _SCORES))
@@ -128,6 +131,7 @@ def _fitted(
     vocabulary: Vocabulary,
     report: Report,
     reporter: Reporter,
+    force: bool,
 ) -> Artifact:
     """The classifier's artifact, made now or found up to date."""
     settings = workspace.config.classify
@@ -142,7 +146,7 @@ def _fitted(
         "collection": workspace.artifact("collection", TRAIN).digest,
     }
     recipe = Recipe("classify", about, made_from)
-    if found := up_to_date(path, recipe):
+    if not force and (found := up_to_date(path, recipe)):
         report.skipped.append(f"{shown(path)}: up to date")
         return found
     plan = Plan(
@@ -162,7 +166,7 @@ def _fitted(
     figures: dict[str, Any] = {}
     # For each strength weights, a position and its gradient are kept to go on from; then the weights chosen.
     needs = 4 * len(vocabulary) * features.n_features * (3 * len(plan.cs) + 1)
-    with building(path, recipe, needs=needs, scratch=(_FITS,), figures=figures) as folder:
+    with building(path, recipe, needs=needs, scratch=(_FITS,), force=force, figures=figures) as folder:
         bar = reporter.progress("fitting", len(plan.cs) * len(vocabulary), "concepts")
         with bar as advance:
             fit = fit_classifier(features, data, vocabulary, plan, nearest, advance, folder / _FITS)

@@ -51,7 +51,9 @@ def read_tables(name: str, settings: CollectionSettings, found: FoundImages, rep
     return Tables(concepts, read_groups(settings.groups) if settings.groups else None, settings, digests)
 
 
-def describe(path: Path, tables: Tables, found: FoundImages, state: str, report: Report) -> None:
+def describe(
+    path: Path, tables: Tables, found: FoundImages, state: str, report: Report, force: bool = False
+) -> None:
     """Publish what is known of a collection.
 
     Args:
@@ -60,15 +62,16 @@ def describe(path: Path, tables: Tables, found: FoundImages, state: str, report:
         found: its images.
         state: a fingerprint of their files.
         report: is told what was written.
+        force: whether it is made again although it is up to date, or was changed after it was written.
     """
     settings, concepts = tables.settings, tables.concepts
     about = {"concepts": str(settings.concepts), "groups": str(settings.groups)}
     recipe = Recipe("ingest", about, {"images": state, **tables.digests})
-    if up_to_date(path, recipe):
+    if not force and up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
         return
     on_disk = {image.image_id for image in found.images}
-    with building(path, recipe) as folder:
+    with building(path, recipe, force=force) as folder:
         _write_lines(folder / "ids.txt", list(concepts) if concepts is not None else sorted(on_disk))
         if concepts is not None:
             write_concept_list(folder / "concepts.tsv", concepts)

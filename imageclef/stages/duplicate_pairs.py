@@ -14,7 +14,7 @@ from imageclef.errors import ImageRefused
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.duplicates import near_duplicates
 from imageclef.stages.report import Report, count_of, shown
-from imageclef.storage.disk import whole_file
+from imageclef.storage.outputs import output_file, require_writable
 from imageclef.workspace import TRAIN, Workspace
 
 _SHEET_SIZE, _SHEET_PAIRS = 160, 40
@@ -28,6 +28,8 @@ def duplicates(
     out: Path | None = None,
     sheet: Path | None = None,
     reporter: Reporter | None = None,
+    *,
+    force: bool = False,
 ) -> Report:
     """Find near-duplicate pairs by the features of the configuration.
 
@@ -39,11 +41,14 @@ def duplicates(
         out: a CSV file to write, with all pairs.
         sheet: a PNG to write, with the nearest pairs.
         reporter: told about the progress.
+        force: whether a file of ours that was changed since may be replaced.
 
     Raises:
         MissingArtifact: features have not been extracted.
     """
     workspace, report = Workspace(config), Report("duplicates")
+    for path in filter(None, (out, sheet)):
+        require_writable(path, force=force)
     features = workspace.features(collection, unit=True)
     others = features if against is None else workspace.features(against, unit=True)
     metric = config.index.metric
@@ -59,11 +64,11 @@ def duplicates(
     ]
     report.read.append(f"{workspace.features_label} of {collection}: {count_of(len(features), 'row')}")
     if out is not None:
-        with whole_file(out) as hidden, hidden.open("w", encoding="utf-8", newline="") as file:
+        with output_file(out, force=force) as hidden, hidden.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows([("image", "other", "distance"), *found])
         report.wrote.append(shown(out))
     if sheet is not None:
-        _draw(workspace, collection, against or collection, found[:_SHEET_PAIRS], sheet)
+        _draw(workspace, collection, against or collection, found[:_SHEET_PAIRS], sheet, force)
         report.wrote += [shown(sheet)] if found else []
     report.figures = {
         "pairs": len(found),
@@ -77,7 +82,7 @@ def duplicates(
 
 
 def _draw(
-    workspace: Workspace, left: str, right: str, pairs: list[tuple[str, str, float]], sheet: Path
+    workspace: Workspace, left: str, right: str, pairs: list[tuple[str, str, float]], sheet: Path, force: bool
 ) -> None:
     """The nearest pairs, decoded from their files; without a pair there is nothing to draw."""
     config = workspace.config
@@ -92,5 +97,5 @@ def _draw(
 
     if pairs:
         tiles = [(tile(left, one, f"{far:.4f}"), tile(right, other, "")) for one, other, far in pairs]
-        with whole_file(sheet) as hidden:
+        with output_file(sheet, force=force) as hidden:
             write_pairs(hidden, tiles)

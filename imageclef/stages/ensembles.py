@@ -32,7 +32,7 @@ from imageclef.runs.parts import (
     same_images,
     write_parts,
 )
-from imageclef.runs.publishing import publishing
+from imageclef.runs.publishing import publishing, require_new_or_ours
 from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import required_concepts
@@ -43,7 +43,9 @@ from imageclef.workspace import TRAIN, Collection, Workspace
 _FOLDS = 5
 
 
-def ensemble(config: Config, runs: Sequence[Path], out: Path, reporter: Reporter | None = None) -> Report:
+def ensemble(
+    config: Config, runs: Sequence[Path], out: Path, reporter: Reporter | None = None, *, force: bool = False
+) -> Report:
     """Join runs over the same images with the weights that are best on the held-out images.
 
     The ensemble is taken if it beats the best single run on folds of the held-out images that neither was
@@ -54,6 +56,7 @@ def ensemble(config: Config, runs: Sequence[Path], out: Path, reporter: Reporter
         runs: two or more.
         out: the file to write, `NAME.csv`; `NAME.json` and the folder `NAME` are written beside it.
         reporter: told about the progress.
+        force: whether a run of ours at `out` that was changed since may be replaced.
 
     Raises:
         ConfigError: fewer than two runs, one is given twice, or `out` is one of them or not a `.csv`.
@@ -61,6 +64,7 @@ def ensemble(config: Config, runs: Sequence[Path], out: Path, reporter: Reporter
         DataError: the runs are not over the same images, or the held-out ones are not of collection train.
     """
     named = _named(runs, out)
+    require_new_or_ours(out, runs, force)
     workspace, report = Workspace(config), Report("ensemble", read=[str(run) for run in runs])
     edition, train = workspace.edition, workspace.collection(TRAIN)
     parts = {name: read_parts(path, edition) for name, path in named.items()}
@@ -87,13 +91,13 @@ def ensemble(config: Config, runs: Sequence[Path], out: Path, reporter: Reporter
         **_facts(found, trial, helds, held, required_concepts(train), edition),
         "made_from": {name: file_digest(path) for name, path in named.items()},
     }
-    _write(out, test, held, edition, report)
+    _write(out, test, held, edition, report, force)
     return report.done(f"imageclef evaluate {shown(out)} TRUTH --edition {edition.name}")
 
 
-def _write(out: Path, test: Part, held: Part, edition: Edition, report: Report) -> None:
+def _write(out: Path, test: Part, held: Part, edition: Edition, report: Report, force: bool) -> None:
     """The run, checked as the organisers do, and what belongs beside it."""
-    with publishing(out) as hidden:
+    with publishing(out, force=force) as hidden:
         write_parts(hidden, test, held, edition)
         check_run(hidden, list(test.answers), edition)
         hidden.with_suffix(".json").write_text(json.dumps(report.figures, indent=2) + "\n", encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from imageclef.config import Config
+from imageclef.config import Config, checked_name
 from imageclef.data.concept_list import read_ids
 from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
 from imageclef.features.exchange import copy_rows, read_hdf5, read_npy, read_npy_with_table
@@ -26,6 +26,8 @@ def import_features(
     ids: Path | None = None,
     id_column: str = "id",
     reporter: Reporter | None = None,
+    *,
+    force: bool = False,
 ) -> Report:
     """Copy a feature file into the workspace, where ``features = ["NAME"]`` finds it.
 
@@ -37,6 +39,7 @@ def import_features(
         ids: for .npy, which row is which image: a parquet table, a concept list, or a file of ids.
         id_column: of the parquet table.
         reporter: told about the progress.
+        force: whether it is made again although it is up to date, or was changed after it was written.
 
     Raises:
         ConfigError: the name is taken by a learner, or cannot be one.
@@ -44,8 +47,8 @@ def import_features(
         MissingArtifact: the collection has not been ingested.
     """
     workspace, report = Workspace(config), Report("import-features", read=[str(file)])
-    path = workspace.features_path(collection, name)
-    _check_name(path, name)
+    path = workspace.features_path(collection, _checked(name))
+    _require_free(path, name)
     known = set(workspace.collection(collection).ids)
     named, rows = _read(file, ids, id_column)
     strange = [image_id for image_id in named if image_id not in known]
@@ -62,20 +65,25 @@ def import_features(
         report.notes.append(f"{count_of(len(missing), 'image')} without features: {name_some(missing)}")
     inputs = {"file": file_digest(file), **({"ids": file_digest(ids)} if ids else {})}
     recipe = Recipe("import-features", {"id_column": id_column}, inputs)
-    if up_to_date(path, recipe):
+    if not force and up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
     else:
         bar = (reporter or Silent()).progress(f"importing {name}", len(named), "rows")
         needs = 4 * len(named) * rows.shape[1]
-        with building(path, recipe, needs=needs, file=str(file)) as folder, bar as advance:
+        with building(path, recipe, needs=needs, force=force, file=str(file)) as folder, bar as advance:
             copy_rows(folder, named, rows, advance)
         report.wrote.append(f"{shown(path)}: {count_of(len(named), 'row')} of {rows.shape[1]}")
     return report.done(f"imageclef classify --set features='[\"{name}\"]'")
 
 
-def _check_name(path: Path, name: str) -> None:
-    if not name or any(sign in name for sign in "/\\+") or name.startswith("."):
-        raise ConfigError(f"feature set '{name}': expected a name without / \\ + and not starting with a dot")
+def _checked(name: str) -> str:
+    try:
+        return checked_name(name)
+    except ValueError as error:
+        raise ConfigError(f"feature set '{name}': {error}") from None
+
+
+def _require_free(path: Path, name: str) -> None:
     try:
         made_by = open_artifact(path, "imageclef import-features").manifest["stage"]
     except (MissingArtifact, ArtifactError):  # what is damaged is made anew

@@ -13,8 +13,16 @@ from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import Workspace
 
 
-def extract(config: Config, collection: str | None = None, reporter: Reporter | None = None) -> Report:
+def extract(
+    config: Config, collection: str | None = None, reporter: Reporter | None = None, *, force: bool = False
+) -> Report:
     """Extract the features of every collection, or of the one named.
+
+    Args:
+        config: the configuration.
+        collection: one of them.
+        reporter: told about the progress.
+        force: whether it is made again although it is up to date, or was changed after it was written.
 
     Raises:
         MissingArtifact: a collection has not been ingested, or the learner not trained.
@@ -36,7 +44,7 @@ def extract(config: Config, collection: str | None = None, reporter: Reporter | 
             },
         )
         path = workspace.features_path(name)
-        if up_to_date(path, recipe):
+        if not force and up_to_date(path, recipe):
             report.skipped.append(f"{shown(path)}: up to date")
             continue
         learner = learner or workspace.learner()
@@ -44,7 +52,7 @@ def extract(config: Config, collection: str | None = None, reporter: Reporter | 
         images = on_device(store, workspace.device)
         width = width_of(learner, images, config.extract.output)
         needs, device = 4 * len(store) * width, str(workspace.device)
-        with building(path, recipe, needs=needs, scratch=(ROWS_DONE,), device=device) as folder:
+        with building(path, recipe, needs=needs, scratch=(ROWS_DONE,), force=force, device=device) as folder:
             features = begun(folder, store.ids, width)
             with (reporter or Silent()).progress(f"extracting {name}", len(store), "images") as advance:
                 extract_into(

@@ -21,15 +21,16 @@ from imageclef.config import Config
 from imageclef.data.concept_list import ConceptLists
 from imageclef.data.concept_names import read_concept_names
 from imageclef.data.dicom.recognition import file_and_frame, holds_dicom
-from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
+from imageclef.errors import ConfigError, DataError
 from imageclef.progress import Advance, Reporter, Silent
 from imageclef.reporting.beside import CONCEPTS_NAME, FACTS_SUFFIX, Beside, read_beside
 from imageclef.runs.findings import Finding, Model, write_json_lines
 from imageclef.runs.runfile import read_run
 from imageclef.runs.scores import SCORES
 from imageclef.stages.report import Report, count_of, name_some, shown
-from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date
+from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.storage.manifests import file_digest
+from imageclef.storage.ownership import require_not_input, require_replaceable
 from imageclef.workspace import Workspace
 
 Form = Literal["sr", "jsonl"]
@@ -76,6 +77,8 @@ def findings(
     collection: str | None = None,
     concept_names: Path | None = None,
     reporter: Reporter | None = None,
+    *,
+    force: bool = False,
 ) -> Report:
     """Write what a run says, for others.
 
@@ -87,11 +90,12 @@ def findings(
         collection: whose images the run answers; by default what the file beside the run says.
         concept_names: a table of the task, or MRCONSO.RRF; by default concepts are named by their CUIs.
         reporter: told about the progress.
+        force: whether a folder of ours that was changed since may be replaced.
 
     Raises:
         RunRefused: the run breaks the edition's rules.
-        ConfigError: an unknown form, it is not known of which collection the run is, or `out` is a folder of
-            something else.
+        ConfigError: an unknown form, it is not known of which collection the run is.
+        ArtifactError: `out` is an input, or a folder that we did not make.
         DataError: a file cannot be read, or there is no DICOM file among the images.
         MissingArtifact: the collection has not been ingested.
     """
@@ -100,13 +104,14 @@ def findings(
     workspace, report = Workspace(config), Report("findings", read=[str(run)])
     said = _read(run, workspace, concept_names)
     images = _dicom_images(workspace, run, said, collection, report) if form == "sr" else {}
-    _check_place(out)
+    require_not_input(out, [run])
+    require_replaceable(out, "findings", force)
     listed = hashlib.sha256(json.dumps(images).encode()).hexdigest()
     recipe = Recipe("findings", {"form": form, **said.model.as_json()}, _inputs(run, concept_names, listed))
-    if up_to_date(out, recipe):
+    if not force and up_to_date(out, recipe):
         report.skipped.append(f"{shown(out)}: up to date")
     else:
-        with building(out, recipe) as folder:
+        with building(out, recipe, force=force) as folder:
             if form == "jsonl":
                 write_json_lines(folder / _LINES, said.findings(), said.model)
             else:
@@ -173,18 +178,6 @@ def _dicom_images(
             "expected some, or --form jsonl"
         )
     return found
-
-
-def _check_place(out: Path) -> None:
-    """Refuse to put findings in the place of something else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    try:
-        if open_artifact(out, "imageclef findings").manifest["stage"] == "findings":
-            return
-    except (MissingArtifact, ArtifactError):
-        pass
-    raise ConfigError(f"{out}: is there and holds something else; expected a new folder, or one of findings")
 
 
 def _write_reports(folder: Path, said: _Said, images: Mapping[str, str], advance: Advance) -> None:

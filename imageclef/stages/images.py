@@ -29,6 +29,7 @@ def ingest(
     strict: bool = False,
     accept_truncated: bool = False,
     window: str | None = None,
+    force: bool = False,
 ) -> Report:
     """Decode every collection, or the one named, for the learner of the configuration.
 
@@ -39,6 +40,7 @@ def ingest(
         strict: whether a file that is refused is an error; then nothing of its collection is published.
         accept_truncated: whether pictures that are cut short are read up to the break, and marked so.
         window: of grey DICOM pictures, such as "40/400" or "lung", instead of the file's own.
+        force: whether it is made again although it is up to date, or was changed after it was written.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -49,11 +51,11 @@ def ingest(
     config = config.model_copy(update={"ingest": settings})
     workspace, report = Workspace(config), Report("ingest")
     for name in workspace.chosen(collection):
-        _ingest_one(workspace, name, report, reporter or Silent())
+        _ingest_one(workspace, name, report, reporter or Silent(), force)
     return report.done("imageclef train")
 
 
-def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Reporter) -> None:
+def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Reporter, force: bool) -> None:
     """Read and check what is cheap, decode, and only then publish: what is refused changes nothing."""
     settings = workspace.config.collection(name)
     found = found_images(workspace.config, settings.images, settings.listing)
@@ -69,8 +71,8 @@ def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Repor
         report.notes.append(f"{name}: {others} passed over that are no images by their names: {kinds}")
     tables = read_tables(name, settings, found, report)
     _require_none(workspace, name, found.refused)
-    store = _decoded(workspace, name, found, state, report, reporter)
-    describe(workspace.collection_path(name), tables, found, state, report)
+    store = _decoded(workspace, name, found, state, report, reporter, force)
+    describe(workspace.collection_path(name), tables, found, state, report, force)
     figures = {"images": len(store), "refused": len(store.refused), "by_class": by_class(store.refused)}
     report.figures[name] = {**report.figures.get(name, {}), **figures}
     if store.refused:
@@ -79,20 +81,26 @@ def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Repor
 
 
 def _decoded(
-    workspace: Workspace, name: str, found: FoundImages, state: str, report: Report, reporter: Reporter
+    workspace: Workspace,
+    name: str,
+    found: FoundImages,
+    state: str,
+    report: Report,
+    reporter: Reporter,
+    force: bool,
 ) -> ImageStore:
     """Publish the store at the learner's size."""
     path, settings = workspace.store_path(name), workspace.config.ingest
     size, mode = workspace.choice.settings.image_size, workspace.mode
     recipe = _recipe(workspace, name, found, state)
-    if up_to_date(path, recipe):
+    if not force and up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
         store = ImageStore.open(path)
         _require_none(workspace, name, store.refused)
         return store
     bar = reporter.progress(f"decoding {name}", len(found.images), "images")
     needs = len(found.images) * size**2 * CHANNELS[mode]
-    with building(path, recipe, needs=needs) as folder, bar as advance:
+    with building(path, recipe, needs=needs, force=force) as folder, bar as advance:
         built = build_store(
             workspace.config.collection(name).images,
             found.images,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +23,13 @@ from imageclef.workspace import TRAIN, Workspace
 _SHOWN = 10
 
 
-def train(config: Config, reporter: Reporter | None = None) -> Report:
+def train(config: Config, reporter: Reporter | None = None, *, force: bool = False) -> Report:
     """Fit the learner of the configuration on the training collection, less its held-out part.
+
+    Args:
+        config: the configuration.
+        reporter: told about the progress.
+        force: whether it is made again although it is up to date, or was changed after it was written.
 
     Raises:
         MissingArtifact: the training collection has not been ingested.
@@ -46,14 +52,14 @@ def train(config: Config, reporter: Reporter | None = None) -> Report:
         config.seed,
     )
     path = workspace.learner_path
-    if up_to_date(path, recipe):
+    if not force and up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
         return report.done("imageclef extract")
     learner = workspace.choice.create(config.seed)
     # A checkpoint has each weight and three moments of it; there are two while one replaces the other.
     needs = 8 * sum(tensor.nbytes for tensor in learner.state_dict().values())
-    about = {"device": str(workspace.device), "threads": torch.get_num_threads()}
-    with building(path, recipe, needs=needs, scratch=(CHECKPOINT,), **about) as folder:
+    about: dict[str, Any] = {"device": str(workspace.device), "threads": torch.get_num_threads()}
+    with building(path, recipe, needs=needs, scratch=(CHECKPOINT,), force=force, **about) as folder:
         training = Training(config.seed, workspace.device, workspace.precision, folder, reporter or Silent())
         learner.fit(Subset(on_device(store, workspace.device), rows), training)
         save_learner(folder, workspace.choice.name, learner)

@@ -16,7 +16,7 @@ from imageclef.reporting.inputs import Inputs, read_inputs
 from imageclef.reporting.page import render
 from imageclef.runs.editions import edition_named
 from imageclef.stages.report import Report, count_of, shown
-from imageclef.storage.disk import whole_file
+from imageclef.storage.outputs import output_file, require_writable
 
 
 def report_runs(
@@ -29,6 +29,8 @@ def report_runs(
     sources: str | None = None,
     concept_names: Path | None = None,
     reporter: Reporter | None = None,
+    *,
+    force: bool = False,
 ) -> Report:
     """Write a report on one or several runs over the same images.
 
@@ -45,16 +47,22 @@ def report_runs(
         sources: a further column of it: scores for each of its values.
         concept_names: a table of the task, or MRCONSO.RRF; by default concepts are shown as bare CUIs.
         reporter: told about the progress.
+        force: whether a file of ours that was changed since may be replaced.
 
     Raises:
         RunRefused: a run breaks the edition's rules.
         DataError: a file cannot be read, or belongs to other images.
         ConfigError: no run, `sources` without `groups` or not among its columns, or an `out` that is not
-            a page or would overwrite what was read.
+            a page.
+        ArtifactError: `out` is an input, or something that we did not make.
     """
     report, reporter = Report("report", read=[*map(str, runs), str(truth)]), reporter or Silent()
     page, facts = out, out.with_suffix(".json")
-    _check_out(page, facts, runs)
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"{page}: a report is a page; expected a name that ends in .html")
+    read = [*runs, truth, *(path for path in (images, groups, concept_names) if path)]
+    for path in (page, facts):
+        require_writable(path, read, force)
     inputs = read_inputs(runs, truth, edition_named(edition), groups, sources)
     if groups is not None:
         _say_groups(inputs, groups, report)
@@ -65,7 +73,7 @@ def report_runs(
         (page, render(content, thumbnails)),
         (facts, json.dumps(content.as_json(), indent=1, allow_nan=False) + "\n"),
     ):
-        with whole_file(path) as hidden:
+        with output_file(path, read, force) as hidden:
             hidden.write_text(text, encoding="utf-8", newline="\n")
     report.wrote += [shown(page), shown(facts)]
     report.figures = {
@@ -75,15 +83,6 @@ def report_runs(
         "runs": {run.name: _figures(run) for run in content.runs},
     }
     return report.done()
-
-
-def _check_out(page: Path, facts: Path, runs: Sequence[Path]) -> None:
-    if page.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"{page}: a report is a page; expected a name that ends in .html")
-    neighbour = facts.with_suffix(".csv")
-    for run in (*runs, *([neighbour] if neighbour.exists() else [])):
-        if facts.resolve() == run.with_suffix(".json").resolve():
-            raise ConfigError(f"{page}: {facts} would be overwritten, of run {run}; expected another name")
 
 
 def _say_groups(inputs: Inputs, path: Path, report: Report) -> None:

@@ -12,7 +12,7 @@ from imageclef.runs.evaluate import evaluate_run
 from imageclef.runs.merge import How, merge_runs
 from imageclef.runs.runfile import check_run, read_run, write_run
 from imageclef.stages.report import Report, count_of, shown
-from imageclef.storage.disk import writing_into
+from imageclef.storage.outputs import output_file, require_writable
 
 
 def validate(run: Path, ids: Path, edition: str = "2018") -> Report:
@@ -64,6 +64,7 @@ def merge(
     edition: str = "2018",
     how: How = "union",
     weights: Sequence[float] | None = None,
+    force: bool = False,
 ) -> Report:
     """Join runs over the same images into one.
 
@@ -73,19 +74,22 @@ def merge(
         edition: the form of all of them.
         how: union joins windows; intersection, majority and vote join rivals.
         weights: one for each run, for the vote.
+        force: whether a file of ours at `out` that was changed since may be replaced.
 
     Raises:
         ConfigError: fewer than two runs, or not one weight for each.
         DataError: the runs answer different images.
+        ArtifactError: `out` is one of the runs, or a file that we did not make.
     """
     if len(runs) < 2:
         raise ConfigError(f"merge: {len(runs)} run given, expected two or more")
     if weights is not None and len(weights) != len(runs):
         raise ConfigError(f"merge: {len(weights)} weights for {len(runs)} runs, expected one for each")
+    require_writable(out, runs, force)
     rules, report = edition_named(edition), Report("merge", read=[str(run) for run in runs])
     merged = merge_runs([read_run(run, rules) for run in runs], how, rules, weights)
-    with writing_into(out.parent, out.name):
-        write_run(out, merged, rules)
+    with output_file(out, runs, force) as hidden:
+        write_run(hidden, merged, rules)
     check_run(out, list(merged), rules)
     report.wrote.append(shown(out))
     report.figures = {"images": len(merged), "concepts": sum(len(concepts) for concepts in merged.values())}

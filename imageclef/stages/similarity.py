@@ -16,7 +16,7 @@ from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.heat import with_heat
 from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.vocabulary import Vocabulary
-from imageclef.errors import ConfigError, DataError, ImageRefused
+from imageclef.errors import ConfigError, ImageRefused
 from imageclef.features.regions import Regions
 from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.index import Index
@@ -25,6 +25,7 @@ from imageclef.retrieval.voting import most_frequent
 from imageclef.stages.encoding import encode, pixels_of
 from imageclef.stages.indexed import IndexedFile, files_of, open_index
 from imageclef.stages.report import Report, shown
+from imageclef.storage.outputs import output_file, require_writable
 from imageclef.workspace import TRAIN, Workspace
 
 _SHEET_SIZE = 192
@@ -45,6 +46,7 @@ def similar(
     leave_out_same: bool = False,
     out: Path | None = None,
     why: bool = False,
+    force: bool = False,
 ) -> Report:
     """Search the index for the neighbours of images.
 
@@ -66,6 +68,7 @@ def similar(
         out: a CSV file to write.
         why: whether each answer says which of its regions, and of the first query's, agree: heat maps in
             `figures`, and on the sheet.
+        force: whether a file of ours that was changed since may be replaced.
 
     Raises:
         DataError: an image cannot be read, or a filter names what there is not.
@@ -74,6 +77,9 @@ def similar(
             a learner whose features have no place in the picture.
     """
     workspace, report = Workspace(config), Report("similar", read=[*map(str, images), *ids])
+    read = [*images, *([among] if among else [])]
+    for path in filter(None, (out, sheet)):
+        require_writable(path, read, force)
     index = open_index(workspace)
     index.require(workspace.made_with)
     known = workspace.known()
@@ -99,10 +105,12 @@ def similar(
     if len(answers) < k:
         report.notes.append(f"{len(answers)} images pass, fewer than the {k} that were asked for")
     if out is not None:
-        _write_table(out, report.figures["neighbors"])
+        with output_file(out, read, force) as hidden:
+            _write_table(hidden, report.figures["neighbors"])
         report.wrote.append(shown(out))
     if sheet is not None:
-        _draw(config, _first_query(images, ids, files), report.figures, files, sheet)
+        with output_file(sheet, read, force) as hidden:
+            _draw(config, _first_query(images, ids, files), report.figures, files, hidden)
         report.wrote.append(shown(sheet))
     asked = " ".join([*map(str, images), *(f"--id {image_id}" for image_id in ids)])
     return report.done("" if sheet else f"imageclef similar {asked} -k {k} --sheet similar.png")
@@ -206,15 +214,12 @@ def _path_of(files: Mapping[str, IndexedFile], image_id: str) -> Path:
 
 def _write_table(path: Path, neighbors: Sequence[Mapping[str, Any]]) -> None:
     """One line for each neighbour; concepts are joined by semicolons."""
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["rank", "id", "path", "distance", "concepts", "shared"])
-            for one in neighbors:
-                texts = (";".join(one["concepts"]), ";".join(one["shared"]))
-                writer.writerow([one["rank"], one["id"], one["path"], one["distance"], *texts])
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected a place for a CSV file") from None
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rank", "id", "path", "distance", "concepts", "shared"])
+        for one in neighbors:
+            texts = (";".join(one["concepts"]), ";".join(one["shared"]))
+            writer.writerow([one["rank"], one["id"], one["path"], one["distance"], *texts])
 
 
 def _first_query(images: Sequence[Path], ids: Sequence[str], files: Mapping[str, IndexedFile]) -> Path:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -34,6 +35,7 @@ from imageclef.storage.manifests import (
     read_manifest,
     write_json,
 )
+from imageclef.storage.ownership import not_ours, require_replaceable
 
 _RECIPE = "recipe.json"
 _MOMENT = 1.0
@@ -132,7 +134,13 @@ def up_to_date(path: Path, recipe: Recipe) -> Artifact | None:
 
 @contextmanager
 def building(
-    path: Path, recipe: Recipe, *, needs: int = 0, scratch: Sequence[str] = (), **facts: Any
+    path: Path,
+    recipe: Recipe,
+    *,
+    needs: int = 0,
+    scratch: Sequence[str] = (),
+    force: bool = False,
+    **facts: Any,
 ) -> Iterator[Path]:
     """Yield a folder to write into; publish it at `path` when the block ends without an error.
 
@@ -144,11 +152,14 @@ def building(
         recipe: what it is made from.
         needs: bytes that will be written, as far as that is known.
         scratch: files and folders that the work goes on from after a kill; not part of the artifact.
+        force: whether an artifact that was changed after it was written may be replaced.
         **facts: further entries of the manifest that do not identify the artifact, such as the device.
 
     Raises:
-        ArtifactError: another process is building it, or it cannot be written: no room, a read-only folder.
+        ArtifactError: another process is building it, something that we did not make stands in its place, or
+            it cannot be written: no room, a read-only folder.
     """
+    require_replaceable(path, recipe.stage, force)
     with writing_into(path.parent, path.name, needs):
         path.parent.mkdir(parents=True, exist_ok=True)
         with held(path, _MOMENT):
@@ -160,6 +171,7 @@ def _build(
 ) -> Iterator[Path]:
     _swap_in(path)
     partial = _partial(path)
+    _require_our_partial(partial)
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -196,6 +208,18 @@ def _continues(partial: Path, recipe: Recipe) -> bool:
     return bool(_canonical(begun) == _canonical(asdict(recipe)))
 
 
+def _require_our_partial(partial: Path) -> None:
+    """Refuse a folder of the partial's name that no building process has begun."""
+    if not os.path.lexists(partial):
+        return
+    if partial.is_symlink() or not partial.is_dir():
+        raise not_ours(partial)
+    names = {path.name for path in partial.iterdir()}
+    # The recipe is the first file of all; a kill may have come while it was being written.
+    if not names & {_RECIPE, MANIFEST} and names - {f".{_RECIPE}"}:
+        raise not_ours(partial)
+
+
 def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
@@ -220,15 +244,39 @@ def _swap_in(path: Path) -> None:
     partial, retired = _partial(path), _retired(path)
     named = named_files(partial / MANIFEST)
     if named is not None:
-        _delete_all_but({MANIFEST, *named}, partial)
-        if path.exists():
-            shutil.rmtree(retired, ignore_errors=True)
+        if path.exists() and any(path.iterdir()):
+            _require_artifact(path)
+            _delete_artifact(retired)
             path.rename(retired)
+        _delete_all_but({MANIFEST, *named}, partial)
         partial.rename(path)
         to_disk(path.parent)
-    elif retired.exists() and not path.exists():
+    elif (retired / MANIFEST).exists() and not os.path.lexists(path):
         retired.rename(path)
-    shutil.rmtree(retired, ignore_errors=True)
+    _delete_artifact(retired)
+
+
+def _require_artifact(path: Path) -> None:
+    """What is about to be renamed has a manifest; its bytes were compared when the building began."""
+    if named_files(path / MANIFEST) is None:
+        raise not_ours(path)
+
+
+def _delete_artifact(folder: Path) -> None:
+    """Delete the files that a manifest names, then the manifest, then the folder; nothing of others."""
+    named = named_files(folder / MANIFEST)
+    if named is None:
+        with suppress(OSError):  # a kill may have left it empty
+            folder.rmdir()
+        return
+    for name in named:
+        (folder / name).unlink(missing_ok=True)
+    for below in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with suppress(OSError):
+            below.rmdir()
+    if [path.name for path in folder.iterdir()] == [MANIFEST]:
+        (folder / MANIFEST).unlink()
+        folder.rmdir()
 
 
 def _delete_all_but(kept: Set[str], folder: Path) -> None:

@@ -8,6 +8,7 @@ import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from imageclef.errors import ArtifactError
@@ -46,15 +47,27 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         ArtifactError: as of `writing_into`.
     """
-    hidden = path.with_name(f".{path.name}.partial")
     with writing_into(path.parent, path.name):
         path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = _new_hidden(path)
         try:
             yield hidden
             to_disk(hidden)
             hidden.replace(path)
         finally:
             hidden.unlink(missing_ok=True)
+
+
+def _new_hidden(path: Path) -> Path:
+    """An empty file beside a path, under a name that nothing had before."""
+    for number in count():
+        hidden = path.with_name(f".{path.name}.{os.getpid()}-{number}.partial")
+        try:
+            os.close(os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return hidden
+    raise AssertionError("count() does not end")
 
 
 def require_room(folder: Path, what: str, needs: int, there: int = 0) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from imageclef.errors import ArtifactError
 from imageclef.runs import publishing as module
 from imageclef.runs.publishing import damaged, publishing, tidy
 from imageclef.storage.locks import held
@@ -96,3 +97,41 @@ def test_every_byte_is_held_against_the_facts(tmp_path: Path) -> None:
     for text in ('{"run": "of an older version"}', "[]", "{"):
         facts.write_text(text)
         assert damaged(facts) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.zip", "a/mine.txt", ".a.run-begun/mine.txt"])
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_not_of_a_run_of_ours_stays(name: str, force: bool, tmp_path: Path) -> None:
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("mine")
+    with (
+        pytest.raises(ArtifactError, match=r"[/.]a[./:]"),
+        publishing(tmp_path / "a.csv", force=force) as hidden,
+    ):
+        write(hidden, "ours")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [place]
+    assert place.read_text() == "mine"
+
+
+def test_what_others_put_beside_a_run_of_ours_stays(tmp_path: Path) -> None:
+    publish(tmp_path / "a.csv", "first")
+    (tmp_path / "a" / "mine.txt").write_text("mine")
+    with (
+        pytest.raises(ArtifactError, match=r"a/mine\.txt: "),
+        publishing(tmp_path / "a.csv", force=True) as run,
+    ):
+        write(run, "second")
+    assert (tmp_path / "a" / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "a.csv").read_text() == "first"
+
+
+def test_a_run_that_was_edited_is_replaced_only_by_force(tmp_path: Path) -> None:
+    publish(tmp_path / "a.csv", "first")
+    (tmp_path / "a.csv").write_text("edited")
+    with pytest.raises(ArtifactError, match=r"a\.csv: "):
+        publish(tmp_path / "a.csv", "second")
+    assert (tmp_path / "a.csv").read_text() == "edited"
+    with publishing(tmp_path / "a.csv", force=True) as hidden:
+        write(hidden, "third")
+    assert (tmp_path / "a.csv").read_text() == "third"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def test_a_folder_of_something_else_is_left_alone(config: Config, run: Path, tmp
     (tmp_path / "out").mkdir()
     findings(config, run, tmp_path / "out")
     for place in (tmp_path, run, config.workspace / "collections" / "test"):
-        with pytest.raises(ConfigError, match="is there and holds something else; expected a new folder"):
+        with pytest.raises(ArtifactError, match=re.escape(f"{place}: ")):
             findings(config, run, place)
     assert run.read_text() == RUN
 

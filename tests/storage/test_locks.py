@@ -25,6 +25,6 @@ def test_one_holds_it_and_others_are_told_who(tmp_path: Path) -> None:
 
 def test_a_holder_that_cannot_be_read_is_another_process(tmp_path: Path) -> None:
     with held(tmp_path / "a"):
-        (tmp_path / ".a.holder").write_text("{")
+        (tmp_path / ".a.holder").write_text('{"process": ')
         with pytest.raises(ArtifactError, match=r"a: another process is making it"), held(tmp_path / "a"):
             raise AssertionError("held twice")
