@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from scipy import linalg, sparse, special
 from sklearn import linear_model
 
-from imageclef.concepts.logistic import LogisticRegression
 from imageclef.data.concept_list import read_concept_list
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.logistic import LogisticRegression
 from imageclef.features.feature_set import FeatureSet
 
 Float64 = NDArray[np.float64]

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, special, stats
 
-from imageclef.concepts.calibration import fit_calibration
-from imageclef.concepts.rules import Evidence, Nearest, RuleName, decide, tune
-from imageclef.concepts.thresholds import apply_thresholds, global_threshold, mean_image_f1
 from imageclef.data.concept_list import read_concept_list
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.calibration import fit_calibration
+from imageclef.detectors.rules import Evidence, Nearest, RuleName, decide, tune
+from imageclef.detectors.thresholds import apply_thresholds, global_threshold, mean_image_f1
 
 SEEDS = range(5)
 

@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from imageclef import stages
-from imageclef.concepts.selection import CANDIDATES, PLAIN
 from imageclef.config import Config
+from imageclef.detectors.selection import CANDIDATES, PLAIN
 from imageclef.stages.report import Report
 
 TARGET = "valid"

@@ -17,7 +17,7 @@ FLOORS = [
     {"data"},
     {"learners"},
     {"features"},
-    {"concepts"},
+    {"detectors"},
     {"retrieval"},
     {"runs"},
     {"reporting"},
@@ -65,7 +65,7 @@ def test_imports_go_down(path: Path) -> None:
         elif module.startswith("imageclef."):
             other = room_of(module)
             assert floor_of(other) <= floor_of(own), f"{name_of(path)} imports {module}"
-            assert {own, other} != {"concepts", "retrieval"}, f"{name_of(path)} imports {module}"
+            assert {own, other} != {"detectors", "retrieval"}, f"{name_of(path)} imports {module}"
 
 
 def test_only_the_index_imports_faiss() -> None:
@@ -104,7 +104,7 @@ COVERED_BY = {
     "workspace": "test_path.py",
     "progress": "test_path.py",
     "learners": "test_contract.py",
-    "concepts": "test_logistic.py",  # whose answers are those of lbfgs, problem and rows
+    "detectors": "test_logistic.py",  # whose answers are those of lbfgs, problem and rows
     "__main__": "test_cli.py",
     "cli": "test_cli.py",
     "terminal": "test_cli.py",

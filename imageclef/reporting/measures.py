@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.metrics import average_precision, concept_counts, macro_f1
+from imageclef.detectors.metrics import average_precision, concept_counts, macro_f1
 from imageclef.reporting.beside import RunScores
 from imageclef.reporting.bootstrap import Estimate, Floats, GroupBootstrap, estimates
 from imageclef.reporting.inputs import Inputs, RunInputs

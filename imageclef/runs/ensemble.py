@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.thresholds import LEAST_GAIN, image_f1
 from imageclef.data.splits import group_folds
+from imageclef.detectors.thresholds import LEAST_GAIN, image_f1
 from imageclef.runs.members import Member, Pool, answered, centred, own_cut, weighted_mean
 
 MOST_STEPS = 20

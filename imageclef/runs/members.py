@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.thresholds import global_threshold
+from imageclef.detectors.thresholds import global_threshold
 
 LEAST_OPINION = 1 / 64
 """A lower score, its cut at 0.5, counts as 0.

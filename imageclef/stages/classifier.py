@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from imageclef.concepts.classifier import Classifier
-from imageclef.concepts.fitting import AUTO, Fit, Plan, fit_classifier
-from imageclef.concepts.rules import Nearest
-from imageclef.concepts.selection import PLAIN
 from imageclef.config import Config
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.fitting import AUTO, Fit, Plan, fit_classifier
+from imageclef.detectors.rules import Nearest
+from imageclef.detectors.selection import PLAIN
 from imageclef.errors import ConfigError
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled

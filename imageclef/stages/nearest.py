@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.rules import Nearest
+from imageclef.detectors.rules import Nearest
 from imageclef.features.feature_set import Matrix
 from imageclef.retrieval.index import Index
 

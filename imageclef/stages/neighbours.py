@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.thresholds import global_threshold
 from imageclef.config import Config
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.thresholds import global_threshold
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
 from imageclef.progress import Reporter, Silent

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.thresholds import image_f1, mean_image_f1
 from imageclef.data.splits import group_folds
+from imageclef.detectors.thresholds import image_f1, mean_image_f1
 from imageclef.errors import DataError
 from imageclef.runs.editions import EDITIONS
 from imageclef.runs.ensemble import Ensemble, cross_validate, join, search

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.classifier import Classifier
-from imageclef.concepts.rules import Nearest
+from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.rules import Nearest
 from imageclef.features.encoding import Row
 
 FindNearest = Callable[[NDArray[np.float32]], tuple[int, float]]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imageclef.concepts.classifier import Classifier
 from imageclef.config import Config
 from imageclef.data.store import ImageStore
+from imageclef.detectors.classifier import Classifier
 from imageclef.errors import ArtifactError
 from imageclef.learners.base import Learner
 from imageclef.learners.table import LEARNERS

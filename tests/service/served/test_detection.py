@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from imageclef.concepts.calibration import plain
-from imageclef.concepts.classifier import Classifier
-from imageclef.concepts.logistic import LogisticRegression
-from imageclef.concepts.rules import Rule, RuleName
-from imageclef.concepts.selection import Decision
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.calibration import plain
+from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.logistic import LogisticRegression
+from imageclef.detectors.rules import Rule, RuleName
+from imageclef.detectors.selection import Decision
 from imageclef.features.encoding import Row
 from imageclef.service.served.detection import Detector
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, special
 from scipy.sparse import csr_array
 
-from imageclef.concepts.calibration import OFFSET_PRECISION, SLOPE_PRECISION, fit_calibration, plain
+from imageclef.detectors.calibration import OFFSET_PRECISION, SLOPE_PRECISION, fit_calibration, plain
 
 
 def drawn(n: int, slopes: list[float], offsets: list[float]) -> tuple[np.ndarray, csr_array]:

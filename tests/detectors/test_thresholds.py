@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import sparse
 
-from imageclef.concepts.thresholds import (
+from imageclef.detectors.thresholds import (
     apply_thresholds,
     expected_f1_top_k,
     global_threshold,

@@ -23,11 +23,11 @@ from scipy import sparse, special
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from imageclef.concepts.kept import KeptFits
-from imageclef.concepts.lbfgs import Limits
-from imageclef.concepts.problem import ConvergenceReport, Fit, Problem
-from imageclef.concepts.rows import FeatureRows
-from imageclef.concepts.targets import ClassWeight
+from imageclef.detectors.fit_cache import FitCache
+from imageclef.detectors.lbfgs import Limits
+from imageclef.detectors.problem import ConvergenceReport, Fit, Problem
+from imageclef.detectors.rows import FeatureRows
+from imageclef.detectors.targets import ClassWeight
 from imageclef.errors import ConfigError, DataError
 from imageclef.features.feature_set import Matrix
 
@@ -218,7 +218,7 @@ def regularisation_path(
     position, models, last, tried = problem.start(), {}, min(cs), []
     for c in sorted({float(c) for c in cs}):
         tried.append(c)
-        fits = KeptFits(keep, repr((problem.digest, tried, limits, block_rows)))
+        fits = FitCache(keep, repr((problem.digest, tried, limits, block_rows)))
         kept = fits.load(c, position.points.device)
         if kept is None:
             problem.reweigh(position, last, c)

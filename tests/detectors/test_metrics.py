@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn import metrics as oracle
 
-from imageclef.concepts.metrics import average_precision, concept_table, macro_f1, micro_f1
+from imageclef.detectors.metrics import average_precision, concept_table, macro_f1, micro_f1
 
 Answered = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
 
-from imageclef.concepts.targets import ClassWeights, Labels, indicator
+from imageclef.detectors.targets import ClassWeights, Labels, indicator
 from imageclef.errors import ConfigError, DataError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.concepts.logistic import LogisticRegression
-from imageclef.concepts.problem import ConvergenceReport, Fit
+from imageclef.detectors.logistic import LogisticRegression
+from imageclef.detectors.problem import ConvergenceReport, Fit
 from imageclef.errors import ConfigError
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy import special
 from scipy.sparse import csr_array
 
-from imageclef.concepts.calibration import fit_calibration
-from imageclef.concepts.rules import Evidence, Nearest, decide, tune
-from imageclef.concepts.selection import (
+from imageclef.detectors.calibration import fit_calibration
+from imageclef.detectors.rules import Evidence, Nearest, decide, tune
+from imageclef.detectors.selection import (
     CANDIDATES,
     PLAIN,
     HeldOut,
@@ -16,7 +16,7 @@ from imageclef.concepts.selection import (
     cross_validated,
     tuned,
 )
-from imageclef.concepts.thresholds import image_f1
+from imageclef.detectors.thresholds import image_f1
 
 
 def drawn(n: int = 300, width: int = 12, seed: int = 0, distort: float = 0.0) -> HeldOut:

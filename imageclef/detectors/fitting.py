@@ -12,12 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse, special
 
-from imageclef.concepts.classifier import Classifier
-from imageclef.concepts.logistic import LogisticRegression, regularisation_path
-from imageclef.concepts.metrics import concept_table
-from imageclef.concepts.per_concept import select
-from imageclef.concepts.rules import Nearest
-from imageclef.concepts.selection import (
+from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.logistic import LogisticRegression, regularisation_path
+from imageclef.detectors.metrics import concept_table
+from imageclef.detectors.per_concept import select
+from imageclef.detectors.rules import Nearest
+from imageclef.detectors.selection import (
     CANDIDATES,
     PLAIN,
     Decision,
@@ -27,9 +28,8 @@ from imageclef.concepts.selection import (
     cross_validated,
     tuned,
 )
-from imageclef.concepts.thresholds import global_threshold, mean_image_f1
-from imageclef.concepts.windows import with_the_rest_right
-from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.thresholds import global_threshold, mean_image_f1
+from imageclef.detectors.windows import with_the_rest_right
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
 from imageclef.progress import Advance

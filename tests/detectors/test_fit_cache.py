@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from imageclef.concepts.logistic import LogisticRegression, regularisation_path
-from tests.concepts.problems import drawn
+from imageclef.detectors.logistic import LogisticRegression, regularisation_path
+from tests.detectors.problems import drawn
 
 CS = [10.0, 0.01, 0.1, 1.0]
 
@@ -70,7 +70,7 @@ def test_a_killed_path_ends_with_the_bytes_of_one_that_was_not(tmp_path: Path) -
     program = """
 import os, signal, sys
 from pathlib import Path
-from tests.concepts.test_kept import path_of, stop_after, Stopped
+from tests.detectors.test_fit_cache import path_of, stop_after, Stopped
 counter = stop_after(8 * 2 + 3)
 def progress(finished):
     try:

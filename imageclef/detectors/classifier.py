@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.concepts.calibration import Calibration
-from imageclef.concepts.logistic import LogisticRegression
-from imageclef.concepts.rules import Nearest, Rule
-from imageclef.concepts.selection import Decision
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.calibration import Calibration
+from imageclef.detectors.logistic import LogisticRegression
+from imageclef.detectors.rules import Nearest, Rule
+from imageclef.detectors.selection import Decision
 from imageclef.errors import ArtifactError
 from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.checkpoint import load_tensors, save_tensors

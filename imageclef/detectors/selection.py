@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from imageclef.concepts.calibration import Calibration, fit_calibration, plain
-from imageclef.concepts.rules import Evidence, Nearest, Rule, RuleName, decide, tune
-from imageclef.concepts.thresholds import image_f1
+from imageclef.detectors.calibration import Calibration, fit_calibration, plain
+from imageclef.detectors.rules import Evidence, Nearest, Rule, RuleName, decide, tune
+from imageclef.detectors.thresholds import image_f1
 
 
 @dataclass(frozen=True)

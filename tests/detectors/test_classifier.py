@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imageclef.concepts.classifier import Classifier
-from imageclef.concepts.fitting import Plan, fit_classifier
-from imageclef.concepts.rules import Nearest
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.fitting import Plan, fit_classifier
+from imageclef.detectors.rules import Nearest
 from imageclef.errors import ArtifactError
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
 from imageclef.learners.checkpoint import load_tensors, save_tensors
-from tests.concepts.conftest import HELD, N
+from tests.detectors.conftest import HELD, N
 
 
 @pytest.fixture(scope="module", params=["global", "per-concept", "expected-f1+nearest"])
@@ -55,7 +55,7 @@ def test_blocks_change_nothing(
     classifier: Classifier, features: FeatureSet, nearest: Nearest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = all_answers(classifier, features, nearest, 100)
-    monkeypatch.setattr("imageclef.concepts.classifier._BLOCK", 17)
+    monkeypatch.setattr("imageclef.detectors.classifier._BLOCK", 17)
     assert all_answers(classifier, features, nearest, 100) == whole
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import sparse
 
-from imageclef.concepts.logistic import LogisticRegression, regularisation_path
-from imageclef.concepts.objective import Objective
-from imageclef.concepts.rows import FeatureRows, StandardisedRows, take_moments
-from imageclef.concepts.targets import Labels, indicator
-from tests.concepts.problems import drawn, oracle_objective, reached_objective, standardised
+from imageclef.detectors.logistic import LogisticRegression, regularisation_path
+from imageclef.detectors.objective import Objective
+from imageclef.detectors.rows import FeatureRows, StandardisedRows, take_moments
+from imageclef.detectors.targets import Labels, indicator
+from tests.detectors.problems import drawn, oracle_objective, reached_objective, standardised
 
 
 @pytest.mark.parametrize("class_weight", ["balanced", 7.5, 0.2])

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from imageclef.concepts.thresholds import (
+from imageclef.detectors.thresholds import (
     apply_thresholds,
     best_k,
     expected_f1_top_k,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 
-from imageclef.concepts.objective import Objective, Position
+from imageclef.detectors.objective import Objective, Position
 from imageclef.errors import ConfigError
 
 MEMORY = 20

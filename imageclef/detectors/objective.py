@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import softplus
 
-from imageclef.concepts.rows import Moments, StandardisedRows
-from imageclef.concepts.targets import Labels, Positives
+from imageclef.detectors.rows import Moments, StandardisedRows
+from imageclef.detectors.targets import Labels, Positives
 
 LEAST_MARGIN = -40.0
 """Below it a sigmoid adds nothing, but its square is a denormal number, on which processors crawl."""

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special
 
-from imageclef.concepts.lbfgs import Limits, Solution, minimise
-from imageclef.concepts.objective import Objective, Position
-from imageclef.concepts.rows import FeatureRows, Moments, StandardisedRows, take_moments
-from imageclef.concepts.targets import ClassWeight, ClassWeights, Labels, indicator
+from imageclef.detectors.lbfgs import Limits, Solution, minimise
+from imageclef.detectors.objective import Objective, Position
+from imageclef.detectors.rows import FeatureRows, Moments, StandardisedRows, take_moments
+from imageclef.detectors.targets import ClassWeight, ClassWeights, Labels, indicator
 from imageclef.errors import TrainingError
 from imageclef.features.feature_set import Matrix
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from imageclef.concepts.ranking import descending
+from imageclef.detectors.ranking import descending
 
 floats = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.float32(1e-45)]),

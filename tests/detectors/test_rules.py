@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_array
 
-from imageclef.concepts.rules import Evidence, Nearest, Rule, RuleName, decide, tune
-from imageclef.concepts.thresholds import best_k, image_f1, mean_image_f1, top_k
+from imageclef.detectors.rules import Evidence, Nearest, Rule, RuleName, decide, tune
+from imageclef.detectors.thresholds import best_k, image_f1, mean_image_f1, top_k
 from imageclef.errors import TrainingError
 
 NAMES: tuple[RuleName, ...] = ("global", "per-concept", "fixed-k", "expected-f1")

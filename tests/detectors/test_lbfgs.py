@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from imageclef.concepts.lbfgs import FIRST_DAMPING, Descent, Limits, minimise
-from imageclef.concepts.objective import Objective
-from imageclef.concepts.rows import FeatureRows, StandardisedRows, take_moments
-from imageclef.concepts.targets import Labels, indicator
+from imageclef.detectors.lbfgs import FIRST_DAMPING, Descent, Limits, minimise
+from imageclef.detectors.objective import Objective
+from imageclef.detectors.rows import FeatureRows, StandardisedRows, take_moments
+from imageclef.detectors.targets import Labels, indicator
 
 
 def rare_concepts(n: int = 300, d: int = 60, n_concepts: int = 12) -> tuple[Objective, torch.Tensor]:

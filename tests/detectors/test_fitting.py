@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from imageclef.concepts.fitting import Fit, Plan, fit_classifier
-from imageclef.concepts.logistic import LogisticRegression
-from imageclef.concepts.rules import Nearest
-from imageclef.concepts.selection import CANDIDATES
-from imageclef.concepts.thresholds import global_threshold, mean_image_f1
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.fitting import Fit, Plan, fit_classifier
+from imageclef.detectors.logistic import LogisticRegression
+from imageclef.detectors.rules import Nearest
+from imageclef.detectors.selection import CANDIDATES
+from imageclef.detectors.thresholds import global_threshold, mean_image_f1
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
-from tests.concepts.conftest import CONCEPTS, HELD, N
+from tests.detectors.conftest import CONCEPTS, HELD, N
 
 CS = (0.01, 0.1, 1.0)
 PLAN = Plan(CS, rule="global", refit=False)

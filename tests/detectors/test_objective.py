@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from imageclef.concepts.objective import Objective
-from imageclef.concepts.rows import FeatureRows, StandardisedRows, take_moments
-from imageclef.concepts.targets import Labels, indicator
-from tests.concepts.problems import drawn, standardised
+from imageclef.detectors.objective import Objective
+from imageclef.detectors.rows import FeatureRows, StandardisedRows, take_moments
+from imageclef.detectors.targets import Labels, indicator
+from tests.detectors.problems import drawn, standardised
 
 C = 0.7
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imageclef.concepts.logistic import LogisticRegression, regularisation_path
-from imageclef.concepts.per_concept import select
+from imageclef.detectors.logistic import LogisticRegression, regularisation_path
+from imageclef.detectors.per_concept import select
 from imageclef.errors import ConfigError
-from tests.concepts.problems import drawn
+from tests.detectors.problems import drawn
 
 CHOICE = np.array([2, 0, 1, 1, 0, 2, 2, 0])
 

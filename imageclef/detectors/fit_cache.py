@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from imageclef.concepts.objective import Position
-from imageclef.concepts.problem import ConvergenceReport, Fit
+from imageclef.detectors.objective import Position
+from imageclef.detectors.problem import ConvergenceReport, Fit
 from imageclef.errors import ArtifactError
 from imageclef.learners.checkpoint import load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
-class KeptFits:
+class FitCache:
     """A folder with one file for each strength; a file is used by the problem that it was made for only.
 
     Attributes:

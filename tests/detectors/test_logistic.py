@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from imageclef.concepts import lbfgs
-from imageclef.concepts.logistic import LogisticRegression, regularisation_path
+from imageclef.detectors import lbfgs
+from imageclef.detectors.logistic import LogisticRegression, regularisation_path
 from imageclef.errors import ConfigError, DataError, TrainingError
-from tests.concepts.problems import drawn, oracle_objective, reached_objective
+from tests.detectors.problems import drawn, oracle_objective, reached_objective
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:

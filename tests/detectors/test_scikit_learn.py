@@ -14,8 +14,8 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cros
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from imageclef.concepts.logistic import LogisticRegression
-from tests.concepts.problems import drawn
+from imageclef.detectors.logistic import LogisticRegression
+from tests.detectors.problems import drawn
 
 features, labels = drawn(n_concepts=4)
 dense = labels.toarray()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from imageclef.concepts.ranking import descending
+from imageclef.detectors.ranking import descending
 from imageclef.errors import TrainingError
 
 LEAST_GAIN = 1e-12
