@@ -50,7 +50,11 @@ class ImageRefused(ImageclefError):
     Attributes:
         kind: class of reason.
         detail: the reason.
+        digest: XXH3-128 of the file's bytes, in hexadecimal digits; empty where they could not be read, or
+            were not asked for.
     """
+
+    digest: str = ""
 
     def __init__(self, kind: RefusalKind, detail: str) -> None:
         super().__init__(f"{kind}: {detail}")

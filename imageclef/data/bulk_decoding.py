@@ -22,8 +22,9 @@ from imageclef.data.decoding import CHANNELS, Mode
 from imageclef.data.guarded_decoding import AS_IT_IS, decoders
 from imageclef.errors import ImageRefused
 
-Original = tuple[str, str, int, int, str]
-"""Id, path, width and height of an image that was read, and what was applied to its values."""
+Original = tuple[str, str, int, int, str, str]
+"""Id, path, width and height of an image that was read, what was applied to its values, and the digest of its
+file (`imageclef.data.digests`)."""
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 2**20
 _LOOK_AHEAD = 4
@@ -102,9 +103,10 @@ def _decode_some(
         images, decoders.decode(paths, {"size": size, "mode": mode}, reading, stop), strict=True
     ):
         if isinstance(answer, ImageRefused):
-            chunk.refused.append(Refusal(image.image_id, image.path, answer.kind, answer.detail))
+            why = answer.kind, answer.detail, answer.digest
+            chunk.refused.append(Refusal(image.image_id, image.path, *why))
         else:
             pixels.append(answer.pixels)
-            about = answer.width, answer.height, answer.applied
+            about = answer.width, answer.height, answer.applied, answer.digest
             chunk.originals.append((image.image_id, image.path, *about))
     return replace(chunk, pixels=np.stack(pixels)) if pixels else chunk

@@ -51,12 +51,14 @@ class Refusal:
         path: as in `ImageFile`.
         kind: class of reason: those of `imageclef.errors.ImageRefused`, "unusable name" and "id twice".
         reason: in words.
+        digest: of the file's bytes (`imageclef.data.digests`); empty where they were not read.
     """
 
     image_id: str
     path: str
     kind: str
     reason: str
+    digest: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.reason}"

@@ -90,12 +90,14 @@ class Decoded:
         width: of the original in pixels, after its orientation.
         height: likewise.
         applied: how stored values became these, in words: of DICOM files, and of files read up to a break.
+        digest: XXH3-128 of the file's bytes, in hexadecimal digits; empty where it was not asked for.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     applied: str = ""
+    digest: str = ""
 
 
 def decode(path: Path, size: int, mode: Mode, window: str = "") -> Decoded:

@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,7 @@ import cv2
 from PIL import Image, ImageFile
 
 from imageclef.data.decoding import Decoded, decode, decode_fitting
+from imageclef.data.digests import Digests
 from imageclef.data.one_at_a_time import take_turns
 from imageclef.data.refusals import refusal_of
 from imageclef.errors import ImageRefused
@@ -88,7 +90,7 @@ def main(turns: int, place: int) -> None:
     cv2.setNumThreads(1)
     Image.init()  # loads all of Pillow's formats, which is not to be taken for the first file's time
     requests, answers = sys.stdin.buffer, _own_output()
-    clock, memory = FileClock(), MemoryLimit()
+    clock, memory, digests = FileClock(), MemoryLimit(), Digests()
     take_turns(turns, clock)
     try:
         _write(answers, [{"ready": os.getpid()}])
@@ -99,7 +101,7 @@ def main(turns: int, place: int) -> None:
             found = []
             for number, path in enumerate(request["paths"]):
                 os.pwrite(place, number.to_bytes(PLACE_BYTES), 0)
-                found.append(_answer(clock, Path(path), request))
+                found.append(_answer(clock, digests, Path(path), request))
             pixels = [one.pixels.data for one in found if isinstance(one, Decoded)]
             _write(answers, list(map(_about, found)), pixels)
     except BrokenPipeError:  # nobody waits for the answer any more
@@ -116,12 +118,16 @@ def _own_output() -> BinaryIO:
     return answers
 
 
-def _answer(clock: FileClock, path: Path, request: dict[str, Any]) -> Decoded | ImageRefused:
+def _answer(
+    clock: FileClock, digests: Digests, path: Path, request: dict[str, Any]
+) -> Decoded | ImageRefused:
     clock.start()
     try:
-        return _decode(path, request)
+        return replace(_decode(path, request), digest=digests.of(path))
     except Exception as error:
-        return refusal_of(error)
+        refusal = refusal_of(error)
+        refusal.digest = digests.of(path)
+        return refusal
     finally:
         clock.stop()
 
@@ -149,8 +155,9 @@ def _as_wanted(path: Path, request: dict[str, Any]) -> Decoded:
 
 def _about(answer: Decoded | ImageRefused) -> dict[str, Any]:
     if isinstance(answer, ImageRefused):
-        return {"kind": answer.kind, "detail": answer.detail}
+        return {"kind": answer.kind, "detail": answer.detail, "digest": answer.digest}
     about = {"width": answer.width, "height": answer.height, "applied": answer.applied}
+    about["digest"] = answer.digest
     return {"shape": answer.pixels.shape, **about}
 
 

@@ -21,6 +21,7 @@ from threading import Event
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imageclef.config import ReadingSettings
 from imageclef.data.decoding import Decoded
@@ -60,11 +61,16 @@ class Ended(Exception):
         """Whether the file took too much processor time, which it would take again."""
         return self.code == -signal.SIGPROF
 
+    @property
+    def waited_too_long(self) -> bool:
+        """Whether the file was waited for in vain: its bytes may never come."""
+        return self.code == -signal.SIGALRM
+
     def refusal(self, seconds: float) -> ImageRefused:
         """What is said of the file at which it ended."""
         if self.worked_too_long:
             return ImageRefused("timed out", f"{seconds:g} s")
-        if self.code == -signal.SIGALRM:
+        if self.waited_too_long:
             return ImageRefused("timed out", f"{seconds * PATIENCE:g} s, most of them waiting")
         return ImageRefused("crashed", f"its decoder ended by {self}")
 
@@ -156,16 +162,21 @@ class DecodingWorker:
         pixels = np.empty(ends[-1], np.uint8)
         if self._answers.readinto(pixels.data) < pixels.nbytes:  # type: ignore[attr-defined]
             raise self._ended()
-        return [
-            Decoded(part.reshape(about["shape"]), about["width"], about["height"], about["applied"])
-            if "shape" in about
-            else ImageRefused(about["kind"], about["detail"])
-            for about, part in zip(abouts, np.split(pixels, ends[:-1]), strict=True)
-        ]
+        return [_answer(about, part) for about, part in zip(abouts, np.split(pixels, ends[:-1]), strict=True)]
 
     def _ended(self) -> Ended:
         place = os.pread(self._place.fileno(), PLACE_BYTES, 0)
         return Ended(self._process.wait(), int.from_bytes(place))
+
+
+def _answer(about: dict[str, Any], pixels: NDArray[np.uint8]) -> Decoded | ImageRefused:
+    """What the process said of a file."""
+    if "shape" in about:
+        facts = about["width"], about["height"], about["applied"], about["digest"]
+        return Decoded(pixels.reshape(about["shape"]), *facts)
+    refusal = ImageRefused(about["kind"], about["detail"])
+    refusal.digest = about["digest"]
+    return refusal
 
 
 def _import_path() -> str:

@@ -22,6 +22,7 @@ from imageclef.config import ReadingSettings
 from imageclef.data.decoding import Decoded, Mode
 from imageclef.data.decoding_worker import PROGRAM, DecodingWorker, Ended, Form
 from imageclef.data.dicom.windows import read_window
+from imageclef.data.digests import Digests
 from imageclef.errors import ImageclefError, ImageRefused
 
 AS_IT_IS = ReadingSettings()
@@ -80,7 +81,9 @@ class Decoders:
             except Ended as ended:
                 number = left[ended.place]
                 if number in ended_once or ended.worked_too_long:
-                    answers[number] = ended.refusal(reading.seconds)
+                    answers[number] = refusal = ended.refusal(reading.seconds)
+                    if not ended.waited_too_long:
+                        refusal.digest = Digests().of(paths[number])
                 ended_once.add(number)
         return [answers[number] for number in range(len(paths))]
 

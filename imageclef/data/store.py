@@ -2,9 +2,9 @@
 
 images.npy    uint8 (n_images, size, size, channels)
 ids.txt       row i of the array is line i
-images.csv    id, path, width, height: the original of each row; applied: how its DICOM values were shown, or
-              that it was read up to a break
-refused.csv   id, path, class, reason: what is not in the array
+images.csv    id, path, width, height: the original of each row; applied: how its values were shown; digest:
+              the XXH3-128 of its bytes
+refused.csv   id, path, class, reason, digest: what is not in the array
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:  # decoding does without torch, its second of start-up and its
     from torch import Tensor
 
 _PIXELS, _IDS, _IMAGES, _REFUSED = "images.npy", "ids.txt", "images.csv", "refused.csv"
-FORMAT = 3
+FORMAT = 4
 """Of the files below; a store of another is made again."""
 
-_IMAGES_HEADER = ("id", "path", "width", "height", "applied")
-_REFUSED_HEADER = ("id", "path", "class", "reason")
+_IMAGES_HEADER = ("id", "path", "width", "height", "applied", "digest")
+_REFUSED_HEADER = ("id", "path", "class", "reason", "digest")
 _AGAIN = "run `imageclef ingest` again"
 
 

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import astuple
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -131,7 +132,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _line(chunk: Chunk) -> bytes:
-    refused = [(one.image_id, one.path, one.kind, one.reason) for one in chunk.refused]
+    refused = [astuple(one) for one in chunk.refused]
     return json.dumps({"originals": chunk.originals, "refused": refused}).encode("ascii") + b"\n"
 
 

@@ -43,7 +43,7 @@ def test_files_come_in_order_with_their_pixels(
     chunks = list(decode_all(Path("folder"), IMAGES, size, "rgb", workers))
     read = [number for number in range(200) if number % 7]
     originals = [original for chunk in chunks for original in chunk.originals]
-    assert originals == [(str(number), f"x/{number}", number, number + 1, "") for number in read]
+    assert originals == [(str(number), f"x/{number}", number, number + 1, "", "") for number in read]
     pixels = np.concatenate([chunk.pixels for chunk in chunks])
     assert pixels.shape == (len(read), size, size, 3)
     assert pixels[:, 0, 0, 0].tolist() == read
@@ -73,7 +73,7 @@ def test_decoding_runs_only_a_bounded_way_ahead(monkeypatch: pytest.MonkeyPatch)
     chunks = decode_all(Path(), images, 64, "rgb", 2)
     chunk = next(chunks)
     ahead = len(started)
-    assert chunk.originals[0] == ("1", "1", 1, 2, "")
+    assert chunk.originals[0] == ("1", "1", 1, 2, "", "")
     assert ahead <= 2 * 4 * 32
     assert sum(len(chunk.originals) for chunk in chunks) == 5000 - len(chunk.originals)
 

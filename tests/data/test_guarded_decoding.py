@@ -13,11 +13,12 @@ from threading import Event
 import numpy as np
 import pytest
 from PIL import Image
+from xxhash import xxh3_128_hexdigest
 
 from imageclef.config import ReadingSettings
 from imageclef.data import bulk_decoding
 from imageclef.data.bulk_decoding import decode_all
-from imageclef.data.collection import ImageFile, Refusal
+from imageclef.data.collection import ImageFile
 from imageclef.data.decoding import Decoded, decode, decode_fitting
 from imageclef.data.guarded_decoding import Decoders, decode_fitting_guarded, decode_guarded, decoders
 from imageclef.errors import ConfigError, ImageclefError, ImageRefused
@@ -89,6 +90,7 @@ def test_a_decoder_that_dies_costs_one_file(deadly: Decoders, tmp_path: Path) ->
         crashed + "SIGKILL",
         crashed + "SIGABRT",
     ]
+    assert [answer.digest for answer in answers] == [xxh3_128_hexdigest(path.read_bytes()) for path in paths]
 
 
 def test_a_file_at_which_a_process_ended_is_tried_once_more(deadly: Decoders, tmp_path: Path) -> None:
@@ -186,10 +188,10 @@ def test_500_files_with_three_killers_among_them(
     images = [ImageFile(name, f"{name}.png") for name in names]
     chunks = list(decode_all(tmp_path, images, 8, "rgb", 2, ReadingSettings(seconds=0.5)))
     refused = [refusal for chunk in chunks for refusal in chunk.refused]
-    assert refused == [
-        Refusal("SIGSEGV-0", "SIGSEGV-0.png", "crashed", "its decoder ended by SIGSEGV"),
-        Refusal("busy-250", "busy-250.png", "timed out", refused[1].reason),
-        Refusal("SIGABRT-499", "SIGABRT-499.png", "crashed", "its decoder ended by SIGABRT"),
+    assert [(one.path, one.kind) for one in refused] == [
+        ("SIGSEGV-0.png", "crashed"),
+        ("busy-250.png", "timed out"),
+        ("SIGABRT-499.png", "crashed"),
     ]
     read = [original[0] for chunk in chunks for original in chunk.originals]
     assert read == [name for name in names if "-" not in name]

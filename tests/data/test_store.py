@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import xxhash
 from PIL import Image
 
 from imageclef.data.collection import ImageFile, Refusal, find_images
@@ -57,7 +58,7 @@ def test_each_row_is_the_image_of_its_line(collection: Path, tmp_path: Path, mod
 
 def test_files_that_cannot_be_read_are_listed_with_their_reason(collection: Path, tmp_path: Path) -> None:
     report = build(collection, tmp_path / "store")
-    reason = ("not an image", "of no known format")
+    reason = ("not an image", "of no known format", xxhash.xxh3_128_hexdigest(b"nothing to see"))
     assert report.refused == [
         Refusal("aaa", "aaa.jpg", *reason),
         Refusal("image33a", "image33a.png", *reason),
@@ -82,10 +83,21 @@ def test_the_tables_can_be_read_by_others(collection: Path, tmp_path: Path) -> N
     Image.new("L", (30, 20)).save(collection / "x" / "image01.png")
     build(collection, tmp_path / "store")
     lines = (tmp_path / "store" / "images.csv").read_text().splitlines()
-    assert lines[0] == "id,path,width,height,applied"
-    assert lines[1:3] == ["image00,image00.png,8,8,", "image01,x/image01.png,30,20,"]
+    assert lines[0] == "id,path,width,height,applied,digest"
+    digests = [
+        xxhash.xxh3_128_hexdigest((collection / path).read_bytes())
+        for path in ("image00.png", "x/image01.png")
+    ]
+    assert lines[1:3] == [
+        f"image00,image00.png,8,8,,{digests[0]}",
+        f"image01,x/image01.png,30,20,,{digests[1]}",
+    ]
     lines = (tmp_path / "store" / "refused.csv").read_text().splitlines()
-    assert lines[:2] == ["id,path,class,reason", "aaa,aaa.jpg,not an image,of no known format"]
+    nothing = xxhash.xxh3_128_hexdigest(b"nothing to see")
+    assert lines[:2] == [
+        "id,path,class,reason,digest",
+        f"aaa,aaa.jpg,not an image,of no known format,{nothing}",
+    ]
     assert np.load(tmp_path / "store" / "images.npy").shape == (70, SIZE, SIZE, 3)
 
 

@@ -19,8 +19,10 @@ IMAGES = [ImageFile("0-0", "ü\udcff.png"), ImageFile("0-1", "b.png")]
 
 def chunk(number: int, n_read: int, n_refused: int) -> Chunk:
     rows = np.arange(n_read * 12, dtype=np.uint8).reshape(n_read, *SHAPE) + np.uint8(number)
-    originals = [(f"{number}-{row}", f"ü,{number}/{row}\udcff.png", 3, 4, "window") for row in range(n_read)]
-    refused = [Refusal(f"{number}-r{row}", "path", "truncated", "an end") for row in range(n_refused)]
+    originals = [
+        (f"{number}-{row}", f"ü,{number}/{row}\udcff.png", 3, 4, "window", "d1") for row in range(n_read)
+    ]
+    refused = [Refusal(f"{number}-r{row}", "path", "truncated", "an end", "d2") for row in range(n_refused)]
     return Chunk(rows, originals, refused)
 
 
