@@ -24,9 +24,9 @@ from typing import Literal
 import torch
 
 from imageclef.config import Config
+from imageclef.data.annotations import Annotations, read_annotations
 from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list
-from imageclef.data.known import Known, read_known
 from imageclef.data.store import ImageStore
 from imageclef.errors import ConfigError
 from imageclef.features.columns import side_by_side
@@ -181,14 +181,10 @@ class Workspace:
         groups = read_groups(grouped).group_of if grouped.exists() else {}
         return Collection(name, ids, concepts, groups)
 
-    def known(self) -> Known:
-        """What is known of the images of every collection that was ingested.
-
-        Where an image is in several, its line in the training collection counts.
-        """
-        names = sorted(self.config.collections, key=lambda name: name == TRAIN)
-        there = [name for name in names if self.collection_path(name).is_dir()]
-        return read_known(self.artifact("collection", name).path for name in there)
+    def annotations(self) -> Annotations:
+        """The annotations of the images of every collection that was ingested."""
+        there = [name for name in self.config.collections if self.collection_path(name).is_dir()]
+        return read_annotations({name: self.artifact("collection", name).path for name in there})
 
     def store(self, name: str) -> ImageStore:
         """Decoded images."""

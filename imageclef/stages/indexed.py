@@ -10,12 +10,13 @@ from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 from imageclef.config import CollectionSettings
+from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.collection import fingerprint
 from imageclef.data.dicom.recognition import file_and_frame
 from imageclef.errors import ArtifactError, MissingArtifact
 from imageclef.retrieval.index import Index
 from imageclef.stages.found import found_images
-from imageclef.workspace import Workspace
+from imageclef.workspace import TRAIN, Workspace
 
 _FILES, _SOURCES = "files.csv", "sources.json"
 
@@ -96,6 +97,32 @@ def files_of(index: Index) -> dict[str, IndexedFile]:
             f"the table of files of the index is damaged ({error}); build the index again"
         ) from None
     return {file.image_id: file for file in files}
+
+
+def row_keys(workspace: Workspace, index: Index, annotations: Annotations) -> list[ImageKey]:
+    """The collection and id of each row, by the folder its file was found in.
+
+    An image from a folder of no collection has the key of a collection without a name. Where several
+    collections share a folder, the first of them that annotates the image is taken.
+    """
+    files, folders = files_of(index), _collections_by_folder(workspace)
+
+    def key_of(image_id: str) -> ImageKey:
+        names = folders.get(files[image_id].folder, [""]) if image_id in files else [TRAIN]
+        keys = [ImageKey(name, image_id) for name in names]
+        return next(
+            (key for key in keys if key in annotations.concepts or key in annotations.groups), keys[0]
+        )
+
+    return [key_of(image_id) for image_id in index.ids]
+
+
+def _collections_by_folder(workspace: Workspace) -> dict[str, list[str]]:
+    folders: dict[str, list[str]] = {}
+    for name in sorted(workspace.config.collections, key=lambda name: name != TRAIN):
+        folder = str(workspace.config.collections[name].images.resolve())
+        folders.setdefault(folder, []).append(name)
+    return folders
 
 
 def keep_sources(index: Index, sources: dict[str, str]) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from imageclef.config import Config, with_profile
+from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.concept_names import read_concept_names
 from imageclef.errors import ConfigError
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.index import Index
-from imageclef.stages.indexed import files_of, open_index
+from imageclef.stages.indexed import files_of, open_index, row_keys
 from imageclef.stages.report import Report, shown
 from imageclef.workspace import TRAIN, Workspace
 
@@ -139,10 +140,10 @@ def _profiles(config: Config) -> dict[str, Config]:
     return {own: config, **others}
 
 
-def _indexed(workspace: Workspace) -> tuple[Index, dict[str, Path]]:
-    """The index, and the file of each of its images."""
+def _indexed(workspace: Workspace, annotations: Annotations) -> tuple[Index, dict[str, Path], list[ImageKey]]:
+    """The index, the file of each of its images, and the collection and id of each row."""
     index = open_index(workspace)
-    return index, _paths(workspace, index)
+    return index, _paths(workspace, index), row_keys(workspace, index, annotations)
 
 
 def _paths(workspace: Workspace, index: Index) -> dict[str, Path]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from imageclef.config import Config
+from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.concept_list import read_ids
 from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.heat import with_heat
@@ -23,7 +25,7 @@ from imageclef.retrieval.index import Index
 from imageclef.retrieval.questions import Answer, Join, Question, ask
 from imageclef.retrieval.voting import most_frequent
 from imageclef.stages.encoding import encode, pixels_of
-from imageclef.stages.indexed import IndexedFile, files_of, open_index
+from imageclef.stages.indexed import IndexedFile, files_of, open_index, row_keys
 from imageclef.stages.report import Report, shown
 from imageclef.storage.outputs import output_file, require_writable
 from imageclef.workspace import TRAIN, Workspace
@@ -82,22 +84,27 @@ def similar(
         require_writable(path, read, force)
     index = open_index(workspace)
     index.require(workspace.made_with)
-    known = workspace.known()
     filters = Filters(
         tuple(having),
         tuple(without),
         tuple(read_ids(among)) if among else None,
         tuple(map(parse_where, where)),
     )
-    mask = filters.mask(index.ids, known.concepts, known.metadata)
+    annotations = workspace.annotations()
+    keys = row_keys(workspace, index, annotations)
+    concepts = {key.image_id: annotations.concepts[key] for key in keys if key in annotations.concepts}
+    metadata = annotations.metadata_of(keys)
+    mask = filters.mask(
+        index.ids, concepts, None if metadata is None else metadata.set_index(pd.Index(index.ids))
+    )
     question = Question(_vectors(workspace, index, images, ids), join, tuple(ids), not leave_out_same)
     answers = ask(index, question, k, mask)
     files = files_of(index)
-    query = _query(workspace, images, ids, answers, known.concepts)
+    query = _query(workspace, images, ids, answers, concepts, annotations)
     report.figures["query"] = query
     report.figures["metric"] = config.index.metric
     report.figures["neighbors"] = [
-        _neighbor(answer, config.index.metric, files.get(answer.image_id), known.concepts, query["concepts"])
+        _neighbor(answer, config.index.metric, files.get(answer.image_id), concepts, query["concepts"])
         for answer in answers
     ]
     if why:
@@ -136,15 +143,25 @@ def _query(
     ids: Sequence[str],
     answers: Sequence[Answer],
     concepts: Mapping[str, tuple[str, ...]],
+    annotations: Annotations,
 ) -> dict[str, Any]:
-    """The queries' own concepts, or their neighbours' vote."""
+    """The queries' own concepts, or their neighbours' vote.
+
+    Args:
+        workspace: names the collections that a query file may belong to.
+        images: query files.
+        ids: queries by their id in the index.
+        answers: the neighbours.
+        concepts: of the images of the index, by id.
+        annotations: of every collection.
+    """
     listed = [concepts[image_id] for image_id in ids if image_id in concepts]
     source = "the concept lists" if listed else "the vote of its neighbours"
     for image in images:
-        name = _collection_of(workspace, image)
-        if name is not None and image.stem in concepts:
-            listed.append(concepts[image.stem])
-            source = f"the list of {name}"
+        key = _key_of(workspace, image, annotations)
+        if key is not None:
+            listed.append(annotations.concepts[key])
+            source = f"the list of {key.collection}"
     own: Iterable[str] = dict.fromkeys(concept for entry in listed for concept in entry)
     if not listed and concepts and answers:
         vocabulary = Vocabulary.count(concepts.values())
@@ -158,12 +175,12 @@ def _query(
     return {**asked, "concepts": list(own), "concepts_from": source}
 
 
-def _collection_of(workspace: Workspace, image: Path) -> str | None:
-    """The ingested collection in whose folder a file lies."""
+def _key_of(workspace: Workspace, image: Path, annotations: Annotations) -> ImageKey | None:
+    """The image with concepts that a file is, by the collection in whose folder it lies."""
     for name, settings in workspace.config.collections.items():
-        inside = image.resolve().is_relative_to(settings.images.resolve())
-        if inside and workspace.collection_path(name).is_dir():
-            return name
+        key = ImageKey(name, image.stem)
+        if key in annotations.concepts and image.resolve().is_relative_to(settings.images.resolve()):
+            return key
     return None
 
 

@@ -8,12 +8,12 @@ of ids, hashes, dates or persons.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from imageclef.data.known import Known
+from imageclef.data.annotations import Annotations, ImageKey
 
 MOST_VALUES = 32
 """Of a column that is shown."""
@@ -29,20 +29,22 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _CODES = re.compile(r"[0-9a-fA-F]{16,}|[0-9]+(\.[0-9]+){3,}|[0-9]{4}-?[0-9]{2}-?[0-9]{2}")
 
 
-def offered(known: Known, ids: Sequence[str]) -> pd.DataFrame:
+def offered(annotations: Annotations, keys: Sequence[ImageKey]) -> pd.DataFrame:
     """The columns that are shown, a row for each image of an index; an image that has no value has None.
 
     Args:
-        known: of the images.
-        ids: of the index.
+        annotations: of the images.
+        keys: the collection and id of each row of the index.
     """
-    if known.metadata is None:
-        return pd.DataFrame(index=pd.Index(ids))
-    table = known.metadata.reindex(pd.Index(ids))
+    ids = pd.Index([key.image_id for key in keys])
+    table = annotations.metadata_of(keys)
+    if table is None:
+        return pd.DataFrame(index=ids)
+    table, groups = table.set_index(ids), annotations.groups_of(keys)
     shown = {}
     for column in map(str, table.columns):
         values = table[column].where(table[column] != "").astype("category")
-        if _is_shown(column, values, known.groups):
+        if _is_shown(column, values, groups):
             shown[column] = values
     return pd.DataFrame(shown, index=table.index)
 
@@ -57,13 +59,13 @@ def counted(table: pd.DataFrame) -> dict[str, list[tuple[str, int]]]:
     return found
 
 
-def _is_shown(column: str, values: pd.Series[Any], groups: Mapping[str, str]) -> bool:
-    known = values.cat.categories
-    if not 1 <= len(known) <= MOST_VALUES or (len(known) == 1 and values.notna().all()):
+def _is_shown(column: str, values: pd.Series[Any], groups: Sequence[str]) -> bool:
+    categories = values.cat.categories
+    if not 1 <= len(categories) <= MOST_VALUES or (len(categories) == 1 and values.notna().all()):
         return False
     words = {word.lower() for word in _WORDS.findall(column)}
-    if words & _IDENTIFYING or any(_CODES.fullmatch(str(value)) for value in known):
+    if words & _IDENTIFYING or any(_CODES.fullmatch(str(value)) for value in categories):
         return False
-    group = pd.Series([groups.get(str(image_id), "") for image_id in values.index], index=values.index)
+    group = pd.Series(groups, index=values.index)
     # Values that each belong to one group alone are another name of the group.
     return bool((group.groupby(values, observed=True).nunique() > 1).any())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from imageclef.config import Config
+from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.store import ImageStore
 from imageclef.detectors.classifier import Classifier
 from imageclef.errors import ArtifactError
@@ -30,8 +31,8 @@ from imageclef.workspace import TRAIN, Workspace
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 """Inode, size and time of change of some files; None for one that is not there."""
-Indexed = Callable[[Workspace], tuple[Index, Mapping[str, Path]]]
-"""The index of a workspace, and the file of each image in it."""
+Indexed = Callable[[Workspace, Annotations], tuple[Index, Mapping[str, Path], Sequence[ImageKey]]]
+"""The index of a workspace, the file of each image in it, and the collection and id of each row."""
 
 
 @dataclass
@@ -82,10 +83,11 @@ class Opener:
         self.reporter = Silent()
         # Before the index is read: if it changes meanwhile, it is opened again.
         version = file_digest(manifest_of(workspace.index_path)) if self.there else ""
-        index, paths = self.indexed(workspace)
+        annotations = workspace.annotations()
+        index, paths, keys = self.indexed(workspace, annotations)
         index.require(workspace.made_with)
-        known = workspace.known()
-        searcher = Searcher(index, known.concepts, offered(known, index.ids), version)
+        concepts = {key.image_id: annotations.concepts[key] for key in keys if key in annotations.concepts}
+        searcher = Searcher(index, concepts, offered(annotations, keys), version)
         searcher.warm()
         if self._kept is None or self._kept[0].made_with != workspace.made_with:
             encoder = Encoder(workspace)
@@ -96,9 +98,9 @@ class Opener:
             searcher,
             encoder,
             Gallery(paths, self.config.ingest),
-            known.concepts,
+            concepts,
             self.names,
-            _detector(workspace, searcher, known.concepts, reporter),
+            _detector(workspace, searcher, concepts, reporter),
             project_once(searcher, path, reporter),
             explainer,
         )

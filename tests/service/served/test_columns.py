@@ -3,16 +3,17 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from imageclef.data.known import Known
+from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.service.served.columns import MOST_VALUES, counted, offered
 
 IDS = [f"i{row}" for row in range(80)]
-GROUPS = {image_id: f"g{row // 4}" for row, image_id in enumerate(IDS)}
+KEYS = [ImageKey("train", image_id) for image_id in IDS]
+GROUPS = {key: f"g{row // 4}" for row, key in enumerate(KEYS)}
 
 
 def shown(**columns: list[str]) -> list[str]:
-    table = pd.DataFrame(columns, index=pd.Index(IDS), dtype=str)
-    return list(offered(Known({}, GROUPS, table), IDS).columns)
+    table = pd.DataFrame(columns, index=pd.MultiIndex.from_tuples(KEYS), dtype=str)
+    return list(offered(Annotations({}, GROUPS, table), KEYS).columns)
 
 
 def of(*values: str) -> list[str]:
@@ -55,7 +56,7 @@ def test_columns_of_codes_are_not(values: list[str]) -> None:
 
 
 def test_another_name_of_the_groups_is_not_shown() -> None:
-    assert shown(nickname=[GROUPS[image_id].replace("g", "person-") for image_id in IDS]) == []
+    assert shown(nickname=[GROUPS[key].replace("g", "person-") for key in KEYS]) == []
     assert shown(ward=[f"ward-{row // 8}" for row in range(80)]) == ["ward"]
 
 
@@ -66,14 +67,13 @@ def test_too_many_values_or_none_to_choose_between_are_not_shown() -> None:
 
 
 def test_values_are_counted_over_the_index_alone() -> None:
-    table = pd.DataFrame({"modality": of("CT", "MR", "")}, index=pd.Index(IDS), dtype=str)
-    ids = [*IDS[:40], "unknown"]
-    found = offered(Known({}, GROUPS, table), ids)
-    assert list(found.index) == ids
+    table = pd.DataFrame({"modality": of("CT", "MR", "")}, index=pd.MultiIndex.from_tuples(KEYS), dtype=str)
+    found = offered(Annotations({}, GROUPS, table), [*KEYS[:40], ImageKey("other", "i0")])
+    assert list(found.index) == [*IDS[:40], "i0"]
     assert counted(found) == {"modality": [("CT", 16), ("MR", 12)]}
 
 
 def test_without_a_table_nothing_is_shown() -> None:
-    found = offered(Known({}, {}, None), IDS)
+    found = offered(Annotations({}, {}, None), KEYS)
     assert list(found.index) == IDS
     assert counted(found) == {}
