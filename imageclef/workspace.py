@@ -188,7 +188,7 @@ class Workspace:
 
     def store(self, name: str) -> ImageStore:
         """Decoded images."""
-        return ImageStore.open(self.artifact("store", name).path)
+        return ImageStore.open(self.artifact("store", name))
 
     def learner(self) -> Learner:
         """The trained learner, on the device."""
@@ -217,7 +217,7 @@ class Workspace:
 
     def features(self, name: str, unit: bool = False) -> FeatureSet:
         """Features of a collection; of several sets, beside each other, at length 1 each if `unit`."""
-        sets = [FeatureSet.open(artifact.path) for artifact in self._features(name)]
+        sets = [FeatureSet.open(artifact) for artifact in self._features(name)]
         return side_by_side(sets, unit, self.config.weights or None)
 
     def features_digest(self, name: str) -> str:

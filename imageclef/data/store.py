@@ -30,6 +30,8 @@ from imageclef.data.guarded_decoding import AS_IT_IS
 from imageclef.data.store_writer import StoreWriter
 from imageclef.errors import ArtifactError, DataError
 from imageclef.progress import Advance
+from imageclef.storage.artifacts import Artifact
+from imageclef.storage.checksums import CheckedArray
 
 if TYPE_CHECKING:  # decoding does without torch, its second of start-up and its 500 MB
     from torch import Tensor
@@ -114,23 +116,28 @@ class ImageStore:
     Attributes:
         folder: where it lies.
         ids: of the rows.
-        images: uint8 (n_images, size, size, channels), memory-mapped, read-only.
+        images: uint8 (n_images, size, size, channels), memory-mapped, read-only; checked as it is read.
         refused: files of the collection that are not in it.
     """
 
     folder: Path
     ids: list[str]
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | CheckedArray
     refused: list[Refusal]
 
     @classmethod
-    def open(cls, folder: Path) -> ImageStore:
+    def open(cls, source: Artifact | Path) -> ImageStore:
         """Open a store that `build_store` wrote.
+
+        Args:
+            source: an artifact, whose pixels are checked as they are read; or a folder that is none.
 
         Raises:
             ArtifactError: a file is missing or damaged, or ids and rows are out of step.
         """
-        images = _map_pixels(folder / _PIXELS)
+        folder = source if isinstance(source, Path) else source.path
+        images = _map_pixels(folder / _PIXELS) if isinstance(source, Path) else source.array(_PIXELS)
+        _require_pixels(folder / _PIXELS, images)
         ids = _read(folder / _IDS).removesuffix("\n").split("\n")
         if len(ids) != len(images):
             raise ArtifactError(
@@ -202,10 +209,13 @@ def _map_pixels(path: Path) -> NDArray[np.uint8]:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ArtifactError(f"{path}: missing or cut short ({error}); {_AGAIN}") from None
+    return images
+
+
+def _require_pixels(path: Path, images: NDArray[np.uint8] | CheckedArray) -> None:
     shape = images.shape
     if images.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] not in (1, 3):
         raise ArtifactError(f"{path}: {images.dtype} {shape}; expected uint8 (n, size, size, 1 or 3)")
-    return images
 
 
 def _read(path: Path) -> str:

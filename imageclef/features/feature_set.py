@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageclef.errors import ArtifactError, DataError
+from imageclef.storage.artifacts import Artifact
 
 FEATURES, IDS = "features.npy", "ids.txt"
 
@@ -47,19 +48,18 @@ class FeatureSet:
     features: Matrix
 
     @classmethod
-    def open(cls, folder: Path) -> FeatureSet:
+    def open(cls, source: Artifact | Path) -> FeatureSet:
         """Open a feature set without reading its rows.
+
+        Args:
+            source: an artifact, whose rows are checked as they are read; or a folder that is none.
 
         Raises:
             ArtifactError: a file is missing, damaged, or does not fit the other.
         """
+        folder = source if isinstance(source, Path) else source.path
         path = folder / FEATURES
-        try:
-            features = open_npy(path)
-        except FileNotFoundError:
-            raise ArtifactError(f"{path}: missing; expected the features of a collection") from None
-        except DamagedNpy as error:
-            raise ArtifactError(f"{path}: {error}; expected a .npy file of float32") from None
+        features = _map(path) if isinstance(source, Path) else source.array(FEATURES)
         if features.ndim != 2 or features.dtype != np.float32:
             raise ArtifactError(
                 f"{path}: holds {features.dtype} of shape {features.shape}; "
@@ -125,6 +125,15 @@ class FeatureSet:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {image_id: row for row, image_id in enumerate(self.ids)}
+
+
+def _map(path: Path) -> NDArray[Any]:
+    try:
+        return open_npy(path)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing; expected the features of a collection") from None
+    except DamagedNpy as error:
+        raise ArtifactError(f"{path}: {error}; expected a .npy file of float32") from None
 
 
 def _occupy(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from imageclef.errors import ArtifactError
 from imageclef.retrieval.faiss_index import Structure
 from imageclef.retrieval.stored import digest_of, open_rows, read_about, read_dead, read_lines
-from imageclef.storage.manifests import file_digest
+from imageclef.storage.checksums import file_digest
 
 
 def info(folder: Path) -> dict[str, Any]:

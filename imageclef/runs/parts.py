@@ -24,6 +24,7 @@ from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ArtifactError, DataError, MissingArtifact
 from imageclef.runs.editions import Edition
 from imageclef.runs.members import Member
+from imageclef.runs.publishing import require_as_published
 from imageclef.runs.runfile import read_run, write_run
 from imageclef.runs.scores import HELD_OUT, HELD_OUT_SCORES, SCORES, Scores
 
@@ -53,10 +54,12 @@ def read_parts(path: Path, edition: Edition) -> tuple[Part, Part]:
     Raises:
         MissingArtifact: there are no answers for held-out images.
         RunRefused: the organisers would refuse one of the files.
-        ArtifactError: scores are damaged, not between 0 and 1, or of other images.
+        ArtifactError: a file was changed since the run was published; scores are damaged, not between 0 and
+            1, or of other images.
         DataError: there is no such run.
     """
     beside = path.with_suffix("")
+    require_as_published(path)
     answers, held_out = read_run(path, edition), beside / HELD_OUT
     if not held_out.is_file():
         raise MissingArtifact(f"{held_out} is not there; `imageclef classify` or `knn` writes it with a run")

@@ -1,8 +1,8 @@
 """Publish a run with what belongs beside it: all of it at once, or nothing.
 
 A run `NAME.csv` is written into a hidden folder, with `NAME.json` and the folder `NAME`. When all is on the
-disk the folder is renamed, and its parts move to their places, the run itself last. `NAME.json` names the
-digest of every file, for `imageclef check`.
+disk the folder is renamed, and its parts move to their places, the run itself last. `NAME.json` names size
+and checksums of every file, and carries its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from imageclef.errors import ArtifactError
+from imageclef.storage.checksums import facts_of, is_facts
 from imageclef.storage.disk import to_disk, writing_into
 from imageclef.storage.locks import held
-from imageclef.storage.manifests import file_digest
 from imageclef.storage.ownership import not_ours, require_not_input
+from imageclef.storage.sealed import BrokenSeal, read_sealed, write_sealed
 
 BEGUN = "run-begun"
 """The end of the name of a hidden folder that a run is being written into."""
@@ -47,8 +49,8 @@ def require_new_or_ours(path: Path, inputs: Iterable[Path] = (), force: bool = F
         return
     files = _files_of(path.with_suffix(".json"))
     _require_no_others(path, files)
-    for name, digest in files.items():
-        if not force and _differs(path.parent / name, digest):
+    for name, written in files.items():
+        if not force and (path.parent / name).is_file() and facts_of(path.parent / name) != written:
             raise ArtifactError(
                 f"{path.parent / name}: changed since imageclef wrote it; add --force to replace it"
             )
@@ -129,34 +131,45 @@ def tidy(folder: Path) -> None:
             shutil.rmtree(_begun(path), ignore_errors=True)
 
 
+def require_as_published(run: Path) -> None:
+    """Check every file of a run that we published; a run of others, without facts, passes.
+
+    Raises:
+        ArtifactError: a file of it was changed since, or is missing.
+    """
+    facts = run.with_suffix(".json")
+    if facts.exists() and (wrong := damaged(facts)):
+        raise ArtifactError(f"{wrong[0]}; expected the run as it was published")
+
+
 def damaged(facts: Path) -> list[str]:
     """What of a run is not as it was published, a line each.
 
     Args:
-        facts: its ``NAME.json``; a file that is not of a run, or of one of an older version, says nothing.
+        facts: its ``NAME.json``.
     """
-    wrong = []
-    for name, digest in _files_of(facts).items():
+    files, wrong = _files_of(facts), []
+    if not files:
+        return [f"{facts}: changed since it was written"]
+    for name, written in files.items():
         path = facts.parent / name
         if not path.is_file():
             wrong.append(f"{path}: missing; {facts} names it")
-        elif file_digest(path) != digest:
+        elif facts_of(path) != written:
             wrong.append(f"{path}: other bytes than {facts} says")
-    return wrong
+    folder = facts.with_suffix("")
+    known = {facts.parent / name for name in files}
+    others = [one for one in sorted(folder.rglob("*")) if one.is_file() and one not in known]
+    return wrong + [f"{one}: not in {facts}" for one in others]
 
 
-def _files_of(facts: Path) -> dict[str, str]:
-    """The digests of a run's files; none where nothing can be read of them."""
+def _files_of(facts: Path) -> dict[str, Any]:
+    """Size and checksums of a run's files; none where the facts are not as they were written."""
     try:
-        files = json.loads(facts.read_text(encoding="utf-8"))["files"]
-        return {str(name): str(digest) for name, digest in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        files = dict(read_sealed(facts)["files"])
+    except (OSError, BrokenSeal, KeyError, TypeError, ValueError):
         return {}
-
-
-def _differs(path: Path, digest: str) -> bool:
-    """Whether a file is there with other bytes."""
-    return path.is_file() and file_digest(path) != digest
+    return files if all(map(is_facts, files.values())) else {}
 
 
 def _begun(path: Path) -> Path:
@@ -168,15 +181,14 @@ def _ready(path: Path) -> Path:
 
 
 def _seal(run: Path) -> None:
-    """Write the digests of all files into `NAME.json`, once they are on the disk."""
+    """Write size and checksums of all files into `NAME.json`, once they are on the disk."""
     facts = run.with_suffix(".json")
     written = sorted(path for path in run.parent.rglob("*") if path.is_file() and path != facts)
     for path in written:
         to_disk(path)
     content = json.loads(facts.read_text(encoding="utf-8"))
-    content["files"] = {path.relative_to(run.parent).as_posix(): file_digest(path) for path in written}
-    facts.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    to_disk(facts)
+    content["files"] = {path.relative_to(run.parent).as_posix(): facts_of(path) for path in written}
+    write_sealed(facts, content)
 
 
 def _move(ready: Path) -> None:

@@ -13,7 +13,7 @@ from imageclef.data.concept_list import ConceptLists, read_concept_list, write_c
 from imageclef.errors import DataError
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
-from imageclef.storage.manifests import file_digest
+from imageclef.storage.checksums import file_digest
 
 if TYPE_CHECKING:
     from imageclef.data.dicom.survey import Survey

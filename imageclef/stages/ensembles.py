@@ -37,7 +37,7 @@ from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import required_concepts
 from imageclef.stages.report import Report, count_of, name_some, shown
-from imageclef.storage.manifests import file_digest
+from imageclef.storage.checksums import file_digest
 from imageclef.workspace import TRAIN, Collection, Workspace
 
 _FOLDS = 5

@@ -12,7 +12,7 @@ from imageclef.features.rows import Rows
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date
-from imageclef.storage.manifests import file_digest
+from imageclef.storage.checksums import file_digest
 from imageclef.workspace import Workspace
 
 _HDF5, _NPY = (".h5", ".hdf5"), ".npy"

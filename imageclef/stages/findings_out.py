@@ -29,7 +29,7 @@ from imageclef.runs.runfile import read_run
 from imageclef.runs.scores import SCORES
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
-from imageclef.storage.manifests import file_digest
+from imageclef.storage.checksums import file_digest
 from imageclef.storage.ownership import require_not_input, require_replaceable
 from imageclef.workspace import Workspace
 

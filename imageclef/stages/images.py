@@ -93,9 +93,9 @@ def _decoded(
     path, settings = workspace.store_path(name), workspace.config.ingest
     size, mode = workspace.choice.settings.image_size, workspace.mode
     recipe = _recipe(workspace, name, found, state)
-    if not force and up_to_date(path, recipe):
+    if not force and (artifact := up_to_date(path, recipe)):
         report.skipped.append(f"{shown(path)}: up to date")
-        store = ImageStore.open(path)
+        store = ImageStore.open(artifact)
         _require_none(workspace, name, store.refused)
         return store
     bar = reporter.progress(f"decoding {name}", len(found.images), "images")
@@ -114,7 +114,7 @@ def _decoded(
         )
         _require_none(workspace, name, built.refused)
     report.wrote.append(shown(path))
-    return ImageStore.open(path)
+    return workspace.store(name)
 
 
 def _recipe(workspace: Workspace, name: str, found: FoundImages, state: str) -> Recipe:

@@ -13,7 +13,7 @@ from imageclef.data.pictures import write_picture_rows
 from imageclef.data.store import ImageStore
 from imageclef.learners.base import DeviceImages, Images, Learner, Subset, Training
 from imageclef.learners.table import save_learner
-from imageclef.learners.training import CHECKPOINT
+from imageclef.learners.training import CHECKPOINT, HISTORY
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.labelled import held_out_rows
 from imageclef.stages.report import Report, count_of, shown
@@ -21,6 +21,8 @@ from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import TRAIN, Workspace
 
 _SHOWN = 10
+_LOGS = (HISTORY, "tensorboard", "sheet.png")
+"""What is kept for people to look at: the weights alone identify a learner."""
 
 
 def train(config: Config, reporter: Reporter | None = None, *, force: bool = False) -> Report:
@@ -59,7 +61,9 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
     # A checkpoint has each weight and three moments of it; there are two while one replaces the other.
     needs = 8 * sum(tensor.nbytes for tensor in learner.state_dict().values())
     about: dict[str, Any] = {"device": str(workspace.device), "threads": torch.get_num_threads()}
-    with building(path, recipe, needs=needs, scratch=(CHECKPOINT,), force=force, **about) as folder:
+    with building(
+        path, recipe, needs=needs, scratch=(CHECKPOINT,), logs=_LOGS, force=force, **about
+    ) as folder:
         training = Training(config.seed, workspace.device, workspace.precision, folder, reporter or Silent())
         learner.fit(Subset(on_device(store, workspace.device), rows), training)
         save_learner(folder, workspace.choice.name, learner)

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -23,21 +23,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from imageclef.errors import ArtifactError, MissingArtifact
+from imageclef.storage.checksums import CheckedArray, require_size, require_unchanged
 from imageclef.storage.disk import require_room, size_of, to_disk, writing_into
 from imageclef.storage.locks import held
 from imageclef.storage.manifests import (
     FORMAT,
     MANIFEST,
-    file_digest,
     inventory,
     named_files,
     read_manifest,
-    write_json,
 )
 from imageclef.storage.ownership import not_ours, require_replaceable
+from imageclef.storage.sealed import BrokenSeal, read_sealed, write_sealed
 
-_RECIPE = "recipe.json"
+_RECIPE, _ARRAY = "recipe.json", ".npy"
 _MOMENT = 1.0
 """Seconds for which another process may hold an artifact just to put it in its place."""
 
@@ -66,20 +68,58 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published folder and its manifest."""
+    """A published folder and its manifest.
+
+    Attributes:
+        path: the folder.
+        manifest: what `imageclef.storage.manifests` says of it.
+        made_by: the command that makes it, for messages.
+    """
 
     path: Path
     manifest: Mapping[str, Any]
+    made_by: str
 
     @property
     def digest(self) -> str:
-        """What later stages name as their input: changes with the recipe or with any byte written."""
-        identity = {key: self.manifest[key] for key in ("recipe", "files")}
-        return hashlib.sha256(_canonical(identity)).hexdigest()
+        """What later stages name as their input: the bytes of its files, however they came about."""
+        return self.digest_of(*self.manifest["files"])
+
+    def digest_of(self, *names: str) -> str:
+        """The digest of some of its files; one that is not there counts as such."""
+        files = self.manifest["files"]
+        return hashlib.sha256(_canonical({name: files.get(name) for name in names})).hexdigest()
+
+    def array(self, name: str) -> CheckedArray:
+        """Open an array whose blocks are checked as its rows are read.
+
+        Args:
+            name: of a .npy file of the artifact.
+
+        Raises:
+            ArtifactError: it is not one of its files, or no array.
+        """
+        path, facts = self.path / name, self.manifest["files"].get(name)
+        if facts is None:
+            raise ArtifactError(f"{path}: not in the manifest; {self._again}")
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # numpy lets through whatever its parser meets
+            raise ArtifactError(f"{path}: not an array ({error}); {self._again}") from None
+        if not isinstance(array, np.memmap):
+            raise ArtifactError(f"{path}: not an array that can be mapped; {self._again}")
+        return CheckedArray(array, path, facts["xxh3"], self._again)
+
+    @property
+    def _again(self) -> str:
+        return f"run `{self.made_by} --force`"
 
 
 def open_artifact(path: Path, made_by: str) -> Artifact:
     """Open a published artifact.
+
+    Every file is read and checked, but arrays, which are checked as their rows are read: see
+    `Artifact.array`.
 
     Args:
         path: its folder.
@@ -87,21 +127,14 @@ def open_artifact(path: Path, made_by: str) -> Artifact:
 
     Raises:
         MissingArtifact: the folder or its manifest is not there.
-        ArtifactError: the manifest cannot be read, or is of another format, or a file is missing.
+        ArtifactError: the manifest cannot be read, or is of another format, or a file is missing or changed.
     """
     _finish(path)
-    manifest = read_manifest(path, made_by)
-    for name, facts in manifest["files"].items():
-        try:
-            size = (path / name).stat().st_size
-        except OSError as error:
-            what = "missing" if isinstance(error, FileNotFoundError) else error.strerror
-            raise ArtifactError(f"{path / name}: {what}; run `{made_by}` again") from None
-        if size != facts["bytes"]:
-            raise ArtifactError(
-                f"{path / name}: not the {facts['bytes']} bytes of its manifest; run `{made_by}` again"
-            )
-    return Artifact(path, manifest)
+    artifact = Artifact(path, read_manifest(path, made_by), made_by)
+    for name, facts in artifact.manifest["files"].items():
+        check = require_size if name.endswith(_ARRAY) else require_unchanged
+        check(path / name, facts, f"run `{made_by} --force`")
+    return artifact
 
 
 def verify(path: Path) -> list[str]:
@@ -110,16 +143,18 @@ def verify(path: Path) -> list[str]:
     Returns:
         What is wrong, a line each; nothing if it is what its manifest says.
     """
+    _finish(path)
     try:
-        files = open_artifact(path, "the stage that made it").manifest["files"]
+        manifest = read_manifest(path, "the command that made it")
     except (ArtifactError, MissingArtifact) as error:
         return [str(error)]
-    wrong = [
-        f"{path / name}: other bytes than its manifest says"
-        for name, facts in files.items()
-        if file_digest(path / name) != facts["sha256"]
-    ]
-    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    files, wrong = {**manifest["files"], **manifest["logs"]}, []
+    for name, facts in files.items():
+        try:
+            require_unchanged(path / name, facts, f"run `imageclef {manifest['stage']} --force`")
+        except ArtifactError as error:
+            wrong.append(str(error))
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
     return wrong + [f"{path / name}: not in its manifest" for name in sorted(found - {MANIFEST, *files})]
 
 
@@ -139,6 +174,8 @@ def building(
     *,
     needs: int = 0,
     scratch: Sequence[str] = (),
+    logs: Sequence[str] = (),
+    final: Callable[[], Recipe] | None = None,
     force: bool = False,
     **facts: Any,
 ) -> Iterator[Path]:
@@ -152,6 +189,9 @@ def building(
         recipe: what it is made from.
         needs: bytes that will be written, as far as that is known.
         scratch: files and folders that the work goes on from after a kill; not part of the artifact.
+        logs: files and folders that are kept but do not identify the artifact: what holds times, say.
+        final: the recipe, where all of it is known only when the work is done; `recipe` then tells whether a
+            partial folder is gone on with.
         force: whether an artifact that was changed after it was written may be replaced.
         **facts: further entries of the manifest that do not identify the artifact, such as the device.
 
@@ -163,11 +203,16 @@ def building(
     with writing_into(path.parent, path.name, needs):
         path.parent.mkdir(parents=True, exist_ok=True)
         with held(path, _MOMENT):
-            yield from _build(path, recipe, needs, scratch, facts)
+            yield from _build(path, recipe, needs, (scratch, logs), final, facts)
 
 
 def _build(
-    path: Path, recipe: Recipe, needs: int, scratch: Sequence[str], facts: Mapping[str, Any]
+    path: Path,
+    recipe: Recipe,
+    needs: int,
+    apart: tuple[Sequence[str], Sequence[str]],
+    final: Callable[[], Recipe] | None,
+    facts: Mapping[str, Any],
 ) -> Iterator[Path]:
     _swap_in(path)
     partial = _partial(path)
@@ -175,10 +220,14 @@ def _build(
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        write_json(partial / _RECIPE, asdict(recipe))
+        write_sealed(partial / _RECIPE, {"recipe": asdict(recipe)})
     require_room(path.parent, path.name, needs, size_of(partial))
     started = time.monotonic()
     yield partial
+    recipe = final() if final else recipe
+    scratch, logs = apart
+    files = inventory(partial, {_RECIPE, *scratch})
+    kept_apart = {name for name in files if name.split("/")[0] in logs}
     manifest = {
         "format": FORMAT,
         "stage": recipe.stage,
@@ -190,9 +239,10 @@ def _build(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - started, 3),
         **facts,
-        "files": inventory(partial, {_RECIPE, *scratch}),
+        "files": {name: one for name, one in files.items() if name not in kept_apart},
+        "logs": {name: one for name, one in files.items() if name in kept_apart},
     }
-    write_json(partial / MANIFEST, manifest)
+    write_sealed(partial / MANIFEST, manifest)
     _swap_in(path)
 
 
@@ -202,8 +252,8 @@ def _canonical(value: Any) -> bytes:
 
 def _continues(partial: Path, recipe: Recipe) -> bool:
     try:
-        begun = json.loads((partial / _RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        begun = read_sealed(partial / _RECIPE).get("recipe")
+    except (OSError, BrokenSeal):
         return False
     return bool(_canonical(begun) == _canonical(asdict(recipe)))
 

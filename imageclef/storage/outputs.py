@@ -7,16 +7,17 @@ first and names the earlier file as well, so that after a kill whichever file st
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from imageclef.errors import ArtifactError
+from imageclef.storage.checksums import facts_of
 from imageclef.storage.disk import whole_file
-from imageclef.storage.manifests import file_digest
 from imageclef.storage.ownership import not_ours, require_not_input
+from imageclef.storage.sealed import BrokenSeal, read_sealed, write_sealed
 
 
 def require_writable(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
@@ -36,7 +37,7 @@ def require_writable(path: Path, inputs: Iterable[Path] = (), force: bool = Fals
         return
     if path.is_symlink() or not path.is_file() or not (written := _read(_sidecar(path))):
         raise not_ours(path)
-    if not force and _facts(path) not in written:
+    if not force and facts_of(path) not in written:
         raise ArtifactError(f"{path}: changed since imageclef wrote it; add --force to replace it")
 
 
@@ -53,23 +54,17 @@ def output_file(path: Path, inputs: Iterable[Path] = (), force: bool = False) ->
         raise not_ours(sidecar)
     with whole_file(path) as hidden:
         yield hidden
-        facts = [_facts(hidden), *([_facts(path)] if path.exists() else [])]
-        with whole_file(sidecar) as beside:
-            beside.write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        facts = [facts_of(hidden), *([facts_of(path)] if path.exists() else [])]
+        write_sealed(sidecar, {"files": facts})
 
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(f".{path.name}.imageclef")
 
 
-def _facts(path: Path) -> dict[str, object]:
-    return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
-
-
-def _read(sidecar: Path) -> list[dict[str, object]]:
+def _read(sidecar: Path) -> list[dict[str, Any]]:
     """What a sidecar says; nothing where there is none that can be read."""
     try:
-        facts = json.loads(sidecar.read_text(encoding="utf-8"))
-        return [{"bytes": one["bytes"], "sha256": one["sha256"]} for one in facts]
-    except (OSError, ValueError, KeyError, TypeError):
+        return list(read_sealed(sidecar)["files"])
+    except (OSError, BrokenSeal, KeyError, TypeError):
         return []

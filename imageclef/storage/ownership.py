@@ -8,11 +8,12 @@ as it is, and the error names it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from imageclef.errors import ArtifactError, MissingArtifact
-from imageclef.storage.manifests import MANIFEST, file_digest, read_manifest
+from imageclef.storage.checksums import facts_of
+from imageclef.storage.manifests import MANIFEST, named_files, read_manifest
 
 _ADVICE = "move it away, or choose another place"
 
@@ -38,17 +39,28 @@ def require_replaceable(folder: Path, stage: str, force: bool = False) -> None:
     try:
         manifest = read_manifest(folder, stage)
     except (ArtifactError, MissingArtifact):
-        raise not_ours(folder) from None
+        named = named_files(folder / MANIFEST)
+        if named is None:
+            raise not_ours(folder) from None
+        _require_no_others(folder, named)
+        if force:
+            return
+        raise
     if manifest["stage"] != stage:
         made_by = f"it holds what `imageclef {manifest['stage']}` made"
         raise ArtifactError(f"{folder}: {made_by}; expected a new path, or one that `{stage}` made")
-    files = manifest["files"]
-    if strangers := sorted(_files_below(folder) - {MANIFEST, *files}):
-        raise not_ours(folder / strangers[0])
+    files = {**manifest["files"], **manifest["logs"]}
+    _require_no_others(folder, files.keys())
     for name, facts in files.items():
         path = folder / name
         if not force and path.exists() and _differs(path, facts):
             raise ArtifactError(f"{path}: changed since imageclef wrote it; add --force to replace it")
+
+
+def _require_no_others(folder: Path, ours: Set[str]) -> None:
+    """Refuse a folder that holds anything beside these files and the manifest."""
+    if strangers := sorted(_files_below(folder) - {MANIFEST} - ours):
+        raise not_ours(folder / strangers[0])
 
 
 def not_ours(path: Path) -> ArtifactError:
@@ -79,6 +91,6 @@ def _files_below(folder: Path) -> set[str]:
 
 def _differs(path: Path, facts: dict[str, object]) -> bool:
     try:
-        return path.stat().st_size != facts["bytes"] or file_digest(path) != facts["sha256"]
+        return facts_of(path) != facts
     except OSError:
         return True

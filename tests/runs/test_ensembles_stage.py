@@ -90,6 +90,7 @@ def test_two_halves_make_a_whole(house: House, scores: tuple[bool, bool]) -> Non
     assert report.figures["cross_validated"]["gain"] > 0.05
     facts = json.loads(out.with_suffix(".json").read_text())
     files = facts.pop("files")
+    assert facts.pop("seal")
     assert set(files) >= {"joined.csv", "joined/held-out.csv"}
     assert facts == report.figures
     assert all(facts["members"][name]["weight"] >= 1 for name in KNOWN)

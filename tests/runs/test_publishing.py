@@ -94,9 +94,12 @@ def test_every_byte_is_held_against_the_facts(tmp_path: Path) -> None:
         f"{tmp_path}/a/held-out.csv: missing; {facts} names it",
         f"{tmp_path}/a.csv: other bytes than {facts} says",
     ]
-    for text in ('{"run": "of an older version"}', "[]", "{"):
+    (tmp_path / "a" / "more").write_text("")
+    assert damaged(facts)[2:] == [f"{tmp_path}/a/more: not in {facts}"]
+    whole = facts.read_text()
+    for text in ('{"run": "of an older version"}', "[]", "{", whole[:-1], whole.replace("whole", "whale")):
         facts.write_text(text)
-        assert damaged(facts) == []
+        assert damaged(facts) == [f"{facts}: changed since it was written"]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.json", "a.zip", "a/mine.txt", ".a.run-begun/mine.txt"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from imageclef.errors import ArtifactError, MissingArtifact
-from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date
+from imageclef.storage.artifacts import Recipe, building, open_artifact, up_to_date, verify
+from imageclef.storage.sealed import read_sealed, write_sealed
 
 RECIPE = Recipe("train", {"epochs": 3}, {"store": "abc"}, seed=1)
 
 
-def publish(path: Path, recipe: Recipe = RECIPE, text: str = "weights") -> None:
-    with building(path, recipe, device="cpu") as folder:
+def publish(path: Path, recipe: Recipe = RECIPE, text: str = "weights", force: bool = False) -> None:
+    with building(path, recipe, device="cpu", force=force) as folder:
         (folder / "deep").mkdir(exist_ok=True)
         (folder / "deep" / "model").write_text(text)
 
@@ -62,7 +64,7 @@ def test_a_missing_artifact_names_the_command_that_makes_it(tmp_path: Path) -> N
 def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
     publish(tmp_path / "a")
     (tmp_path / "a" / "deep" / "model").write_text("weigh")
-    with pytest.raises(ArtifactError, match=r"model: not the 7 bytes"):
+    with pytest.raises(ArtifactError, match=r"model: 5 bytes"):
         open_artifact(tmp_path / "a", "imageclef train")
     assert up_to_date(tmp_path / "a", RECIPE) is None
 
@@ -70,24 +72,90 @@ def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
 def test_a_lost_file_is_named(tmp_path: Path) -> None:
     publish(tmp_path / "a")
     (tmp_path / "a" / "deep" / "model").unlink()
-    with pytest.raises(ArtifactError, match=r"model: missing; run `imageclef train` again"):
+    with pytest.raises(ArtifactError, match=r"model: missing; run `imageclef train --force`"):
         open_artifact(tmp_path / "a", "imageclef train")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', "null"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', "null", "[" * 100_000])
 def test_a_damaged_manifest_is_named(tmp_path: Path, text: str) -> None:
     publish(tmp_path / "a")
     (tmp_path / "a" / "manifest.json").write_text(text)
-    with pytest.raises(ArtifactError, match=r"manifest\.json: not a manifest"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json: "):
         open_artifact(tmp_path / "a", "imageclef train")
 
 
 def test_a_manifest_of_another_format_is_named(tmp_path: Path) -> None:
     publish(tmp_path / "a")
     manifest = tmp_path / "a" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
-    with pytest.raises(ArtifactError, match=r"format 99, expected 1"):
+    manifest.write_text('{"format": 1, "stage": "train", "files": {"deep/model": {}}}')
+    with pytest.raises(ArtifactError, match=r"a: .*format 1, expected 2.* `imageclef train --force`"):
         open_artifact(tmp_path / "a", "imageclef train")
+    with pytest.raises(ArtifactError, match=r"format 1, expected 2"):
+        publish(tmp_path / "a")
+    publish(tmp_path / "a", force=True)
+    assert up_to_date(tmp_path / "a", RECIPE)
+
+
+def test_a_manifest_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    publish(tmp_path / "a")
+    value = read_sealed(tmp_path / "a" / "manifest.json")
+    write_sealed(tmp_path / "a" / "manifest.json", {**value, "format": 99})
+    with pytest.raises(ArtifactError, match=r"manifest\.json: not a manifest of format 2"):
+        open_artifact(tmp_path / "a", "imageclef train")
+
+
+def flipped(data: bytes) -> list[bytes]:
+    """The data with one bit changed: in the first byte, the last, and some between."""
+    places = sorted({0, len(data) - 1, *range(0, len(data), max(1, len(data) // 40))})
+    return [data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :] for place in places]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "deep/model"])
+def test_a_changed_byte_of_any_file_is_noticed(name: str, tmp_path: Path) -> None:
+    publish(tmp_path / "a")
+    file = tmp_path / "a" / name
+    data = file.read_bytes()
+    for changed in [*flipped(data), data[:-1], data + b" ", b""]:
+        file.write_bytes(changed)
+        with pytest.raises(ArtifactError, match=re.escape(f"{file}: ")):
+            open_artifact(tmp_path / "a", "imageclef train")
+        assert any(line.startswith(f"{file}: ") for line in verify(tmp_path / "a"))
+    file.write_bytes(data)
+    assert not verify(tmp_path / "a")
+
+
+def test_logs_are_checked_but_do_not_identify(tmp_path: Path) -> None:
+    for name, log in (("a", "one"), ("b", "two")):
+        with building(tmp_path / name, RECIPE, logs=("events",)) as folder:
+            (folder / "model").write_text("weights")
+            (folder / "events").mkdir()
+            (folder / "events" / "log").write_text(log)
+    one, two = (open_artifact(tmp_path / name, "imageclef train") for name in "ab")
+    assert one.digest == two.digest
+    assert not verify(tmp_path / "a")
+    (tmp_path / "a" / "events" / "log").write_text("owe")
+    assert open_artifact(tmp_path / "a", "imageclef train").digest == one.digest
+    assert len(verify(tmp_path / "a")) == 1
+
+
+def test_the_digest_is_that_of_the_bytes_alone(tmp_path: Path) -> None:
+    publish(tmp_path / "a")
+    publish(tmp_path / "b", Recipe("train", {"epochs": 4}, {"store": "other"}))
+    publish(tmp_path / "c", text="Weights")
+    a, b, c = (open_artifact(tmp_path / name, "imageclef train") for name in "abc")
+    assert a.digest == b.digest != c.digest
+    assert a.digest_of("deep/model") == b.digest_of("deep/model") != a.digest_of("other")
+
+
+def test_a_recipe_may_be_known_at_the_end(tmp_path: Path) -> None:
+    begun = Recipe("ingest", {"times": 1})
+    with pytest.raises(RuntimeError, match="stop"), building(tmp_path / "a", begun) as folder:
+        (folder / "half").write_text("done")
+        raise RuntimeError("stop")
+    with building(tmp_path / "a", begun, final=lambda: RECIPE) as folder:
+        assert (folder / "half").exists()
+    assert up_to_date(tmp_path / "a", RECIPE)
+    assert not up_to_date(tmp_path / "a", begun)
 
 
 def test_an_error_leaves_the_earlier_artifact_and_the_work_done(tmp_path: Path) -> None:

@@ -68,15 +68,13 @@ def test_after_an_error_or_a_kill_the_file_is_still_known_as_ours(
     with pytest.raises(RuntimeError, match="stop"), output_file(path) as hidden:
         hidden.write_text("half")
         raise RuntimeError("stop")
-    whole_file, calls = outputs.whole_file, []
+    write_sealed = outputs.write_sealed
 
-    def dying(target: Path) -> object:
-        calls.append(target)
-        if len(calls) == 2:  # the sidecar is about to be written, or has just been
-            raise KeyboardInterrupt
-        return whole_file(target)
+    def killed_after(target: Path, value: dict[str, object]) -> None:
+        write_sealed(target, value)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(outputs, "whole_file", dying)
+    monkeypatch.setattr(outputs, "write_sealed", killed_after)
     with pytest.raises(KeyboardInterrupt):
         write(path, "second")
     monkeypatch.undo()

@@ -26,7 +26,8 @@ from imageclef.service.served.explaining import Explainer
 from imageclef.service.served.gallery import Gallery
 from imageclef.service.served.projection import project_once
 from imageclef.service.served.search import NearestTrained, Searcher, manifest_of
-from imageclef.storage.manifests import MANIFEST, file_digest
+from imageclef.storage.checksums import file_digest
+from imageclef.storage.manifests import MANIFEST
 from imageclef.workspace import TRAIN, Workspace
 
 Stamp = tuple[tuple[int, int, int] | None, ...]

@@ -1,0 +1,58 @@
+"""JSON files that carry their own checksum: manifests, sidecars, the facts of a run.
+
+The last entry, ``seal``, is the checksum of the file without it. A file that was cut short, edited or
+reformatted does not have its seal any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from imageclef.storage.checksums import checksum
+
+_SEAL = "seal"
+
+
+class BrokenSeal(ValueError):
+    """A file that is not the JSON object that was written."""
+
+
+def write_sealed(path: Path, value: dict[str, Any]) -> None:
+    """Write an object to a file that appears whole or not at all; values that JSON lacks become text."""
+    text = _text(value)
+    sealed = _text({**json.loads(text), _SEAL: checksum(text.encode())})
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(sealed)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read an object that `write_sealed` wrote.
+
+    Returns:
+        The object, without its seal.
+
+    Raises:
+        OSError: the file cannot be read.
+        BrokenSeal: it is not what was written.
+    """
+    raw = path.read_bytes()
+    try:
+        value = json.loads(raw)
+        seal = value.pop(_SEAL)
+        whole = seal == checksum(_text(value).encode()) and raw == _text({**value, _SEAL: seal}).encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        whole = False
+    if not whole:
+        raise BrokenSeal("not as it was written")
+    return dict(value)
+
+
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, default=str) + "\n"
