@@ -21,7 +21,7 @@ setup: .venv/.done  ## Create .venv with the exact versions of requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup  ## Draw a collection of phantoms and walk the whole path, in about two minutes
+demo: setup  ## Draw a collection and walk the whole path, in about two minutes
 	$(RUN) demo
 
 test: setup  ## Run the quick tests, on every core

@@ -2,7 +2,7 @@
 
     python pipelines/large_archive.py FOLDER [--files 100000] [--picture memory.png]
 
-FOLDER is made: drawn phantoms of 64 to 128 pixels in six formats, one file in a hundred damaged. Then the
+FOLDER is made: drawn images of 64 to 128 pixels in six formats, one file in a hundred damaged. Then the
 command `imageclef ingest` runs as a user's would, while the memory of all its processes (the proportional
 set size, in which a shared page counts once) is looked at five times a second. Ends with an error if a good
 file is missing, or a damaged one is not refused by its class. The last line is JSON.
@@ -29,7 +29,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from imageclef.data.phantoms import draw_collection
+from imageclef.demo.drawn import draw_collection
 
 _DRAWN = 300
 _DAMAGED_EVERY = 100
@@ -66,7 +66,7 @@ DAMAGES: tuple[tuple[str, Damage], ...] = (
 
 
 def small_pictures(folder: Path) -> dict[str, list[bytes]]:
-    """Phantoms at several sizes, as files of each format."""
+    """Drawn images at several sizes, as files of each format."""
     drawn = draw_collection(folder, _DRAWN, 1, seed=0)
     random = np.random.default_rng(0)
     files: dict[str, list[bytes]] = {name: [] for name in _FORMATS}

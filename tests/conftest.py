@@ -10,7 +10,7 @@ import pytest
 
 from imageclef import stages
 from imageclef.config import Config
-from imageclef.data.phantoms import draw_collection
+from imageclef.demo.drawn import draw_collection
 from tests.walking import LEARNER, Reports, config_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -26,7 +26,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("phantoms")
+    folder = tmp_path_factory.mktemp("drawn")
     drawn = draw_collection(folder, 160, 40, seed=0)
     (drawn.test_images / "unreadable.png").write_text("no image")
     with drawn.test_concepts.open("a") as truth:

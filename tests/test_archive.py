@@ -44,7 +44,7 @@ def loaded(config: Config) -> Index:
 
 
 def pictures(config: Config) -> list[Path]:
-    return sorted(config.collection("train").images.rglob("PH[TV]*.png"))
+    return sorted(config.collection("train").images.rglob("[TV]*.png"))
 
 
 def test_another_collection_is_added_and_taken_out(own: Config) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from imageclef.data.phantoms import draw_collection
+from imageclef.demo.drawn import draw_collection
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

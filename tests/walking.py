@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imageclef.config import Config
-from imageclef.data.phantoms import PhantomCollection
+from imageclef.demo.drawn import DrawnCollection
 from imageclef.stages.report import Report
 
 Reports = dict[str, Report]
@@ -14,7 +14,7 @@ LEARNER = {"name": "aae", "image_size": 36, "crop_size": 32, "width": 8, "latent
            "batch_size": 16, "discriminator_width": 32}  # fmt: skip
 
 
-def config_of(folder: Path, drawn: PhantomCollection, **tables: object) -> Config:
+def config_of(folder: Path, drawn: DrawnCollection, **tables: object) -> Config:
     """The configuration of a drawn collection, all that is made in the folder."""
     collections = {
         "train": {

@@ -77,4 +77,4 @@ def add_to(app: typer.Typer) -> None:
     def demo(
         folder: Annotated[Path, typer.Argument(help="Where to draw the collection and work.")] = Path("demo"),
     ) -> None:
-        """Draw a collection of phantoms and walk the whole path."""
+        """Draw a collection and walk the whole path."""

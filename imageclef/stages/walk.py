@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imageclef.config import Config, load_config
-from imageclef.data.phantoms import draw_collection
+from imageclef.demo.drawn import draw_collection
 from imageclef.progress import Reporter, Silent
 from imageclef.runs.constant import constant_answer
 from imageclef.runs.evaluate import official_f1
@@ -21,7 +21,7 @@ from imageclef.stages.report import Report
 from imageclef.stages.similarity import similar
 from imageclef.workspace import Workspace
 
-_N_TRAIN, _N_TEST, _SEED = 900, 200, 0
+_N_TRAIN, _N_TEST, _SEED = 800, 200, 0
 
 _CONFIG = """\
 # The demo's configuration: what `imageclef demo` drew, and a learner that two cores train in half a minute.
@@ -46,7 +46,7 @@ epochs = 10
 
 
 def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Report:
-    """Draw phantoms, then ingest, train, extract, classify, index, k-NN and a similarity query.
+    """Draw a collection, then ingest, train, extract, classify, index, k-NN and a similarity query.
 
     Args:
         folder: for the collection, the configuration and everything made; what is up to date is kept.
@@ -55,7 +55,7 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     reporter, report = reporter or Silent(), Report("demo")
     config_path, sheet = folder / "imageclef.toml", folder / "similar.png"
     config = _prepared(folder, config_path, reporter)
-    query = min((folder / "test").rglob("*.png"))
+    query = _query(config)
 
     def walk(line: str, stage: Callable[[], Report]) -> Report:
         reporter.say(line)
@@ -84,11 +84,19 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
 def _prepared(folder: Path, config_path: Path, reporter: Reporter) -> Config:
     """Draw the collection and write its configuration, unless both are there."""
     if not config_path.exists():
-        reporter.say(f"draw      {_N_TRAIN + _N_TEST} phantoms -> {folder}")
+        reporter.say(f"draw      {_N_TRAIN + _N_TEST} images -> {folder}")
         drawn = draw_collection(folder, _N_TRAIN, _N_TEST, _SEED)
         paths = {name: path.as_posix() for name, path in vars(drawn).items()}
         config_path.write_text(_CONFIG.format(folder=folder.as_posix(), **paths), encoding="utf-8")
     return load_config(config_path)
+
+
+def _query(config: Config) -> Path:
+    """The first of the test images that show the most."""
+    collection = Workspace(config).collection("test")
+    truth = required_concepts(collection)
+    query = max(sorted(truth), key=lambda image_id: len(truth[image_id]))
+    return next(collection.images.rglob(f"{query}.*"))
 
 
 def _constant_score(config: Config) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from imageclef.data.phantoms import draw_collection
+from imageclef.demo.drawn import draw_collection
 from imageclef.retrieval.index import Index
 from tests.faults.launcher import Ended, Launcher
 from tests.walking import LEARNER

@@ -18,7 +18,8 @@ from fastapi import FastAPI
 from imageclef import stages
 from imageclef.config import Config, with_profile
 from imageclef.data.concept_names import read_concept_names
-from imageclef.data.phantoms import CONCEPTS, draw_collection
+from imageclef.demo.drawn import draw_collection
+from imageclef.demo.shapes import CONCEPTS
 from imageclef.service.answers import Profile
 from imageclef.service.app import create_app
 from imageclef.service.entry.access import Gate

@@ -118,7 +118,7 @@ def test_a_column_narrows_the_search_before_it_is_made(client: httpx.Client, wal
         ("=ct", "expected COLUMN=VALUE"),
         ("modality=nothing", "no image of the index has modality = 'nothing'"),
         ("group=T00001", "no column 'group' in the metadata; it has modality"),
-        ("ID=PHT_00001", "no column 'ID' in the metadata; it has modality"),
+        ("ID=T00001", "no column 'ID' in the metadata; it has modality"),
     ],
 )
 def test_a_filter_that_is_none_is_a_sentence(

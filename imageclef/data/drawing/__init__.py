@@ -1,1 +1,0 @@
-"""How phantoms are drawn: a canvas, and one file for each family of modalities."""
