@@ -18,7 +18,8 @@ from torch import Tensor
 
 from imageclef.errors import TrainingError
 from imageclef.features.feature_set import FEATURES, FeatureSet
-from imageclef.learners.base import Images, Learner
+from imageclef.learners.base import Learner
+from imageclef.learners.images import Images
 from imageclef.progress import Advance
 
 ROWS_DONE = "rows-done.txt"
@@ -38,7 +39,7 @@ def features_of(
         TrainingError: this learner has no such output.
     """
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        features = learner.transform(images) if output == "codes" else learner.pooled(images)
+        features = learner.transform(images) if output == "codes" else learner.feature_pyramid(images)
     if features is None:
         raise TrainingError(f"{type(learner).__name__} has no pooled levels; set extract.output = 'codes'")
     return features.float()

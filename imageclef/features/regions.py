@@ -24,21 +24,22 @@ from torch import Tensor
 from imageclef.data.decoding import Mode
 from imageclef.errors import ConfigError
 from imageclef.features.encoding import as_image
-from imageclef.learners.base import Images, Learner
+from imageclef.learners.base import Learner
+from imageclef.learners.images import Images
 
 _SAMPLE = 512
 """Images whose mean is taken, evenly over the collection."""
 
 
 @torch.inference_mode()
-def mean_located(learner: Learner, images: Images) -> Tensor | None:
+def mean_spatial_features(learner: Learner, images: Images) -> Tensor | None:
     """The mean features by position, (h, w, n_features); None for a learner without positions."""
     n = len(images)
     rows = np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64))
     learner.eval()
     total: Tensor | None = None
     for part in np.array_split(rows, -(-len(rows) // 64)):
-        located = learner.located(images.batch(part).to(_device(learner)))
+        located = learner.spatial_features(images.batch(part).to(_device(learner)))
         if located is None:
             return None
         total = located.sum(0) if total is None else total + located.sum(0)
@@ -55,7 +56,7 @@ def agreement(
         learner: with positions.
         one: uint8 (3, h, w).
         others: uint8 (n, 3, h, w).
-        mean: of `mean_located`.
+        mean: of `mean_spatial_features`.
 
     Returns:
         The shares of the positions of the one image, and of each other image, in the inner product of their
@@ -63,7 +64,7 @@ def agreement(
     """
     learner.eval()
     device = _device(learner)
-    located = learner.located(torch.cat([one[None], others]).to(device))
+    located = learner.spatial_features(torch.cat([one[None], others]).to(device))
     if located is None:
         raise ValueError(f"{type(learner).__name__} has no positions")
     about = located - mean
@@ -77,7 +78,7 @@ class Regions:
     """Where images agree, by one learner."""
 
     def __init__(self, learner: Learner, mean: Tensor) -> None:
-        """Take the learner and its `mean_located`."""
+        """Take the learner and its `mean_spatial_features`."""
         self._learner, self._mean = learner, mean
 
     @classmethod
@@ -97,7 +98,7 @@ class Regions:
         if output != "codes":
             raise ConfigError(f"extract.output = '{output}': regions are those of codes; expected 'codes'")
         learner = learners[0]
-        mean = mean_located(learner, images(learner))
+        mean = mean_spatial_features(learner, images(learner))
         if mean is None:
             raise ConfigError(
                 f"learner {type(learner).__name__}: its features have no place in the picture; "

@@ -23,19 +23,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imageclef.learners.networks import (
-    Encoder,
-    Prior,
-    decoder,
-    initialise,
-    random_crop,
-    sample_prior,
-    to_unit_range,
-)
-from imageclef.learners.training import Losses, NetworkLearner, NetworkSettings, Optimizers, adam, update
+from imageclef.learners.encoder_learner import EncoderDecoder, EncoderSettings
+from imageclef.learners.networks import Encoder, decoder, initialise
+from imageclef.learners.pixel_range import to_unit_range
+from imageclef.learners.priors import Prior, sample_prior
+from imageclef.learners.steps import Batch, Losses, Optimizers, adam
+from imageclef.learners.views import random_crop
 
 
-class AAESettings(NetworkSettings):
+class AAESettings(EncoderSettings):
     """Settings of `AAE`.
 
     Attributes:
@@ -57,7 +53,7 @@ class AAESettings(NetworkSettings):
     betas: tuple[float, float] = (0.5, 0.99)
 
 
-class AAE(NetworkLearner):
+class AAE(EncoderDecoder):
     """Adversarial autoencoder."""
 
     settings_type = AAESettings
@@ -90,22 +86,22 @@ class AAE(NetworkLearner):
             "regularisation": adam(self.settings.regularisation_rate, betas, self.encoder),
         }
 
-    def step(self, images: Tensor, optimizers: Optimizers) -> Losses:
+    def step(self, batch: Batch, optimizers: Optimizers) -> Losses:
         """The three updates, in the order of the paper."""
-        x = to_unit_range(random_crop(images, self.settings.crop_size))
+        x = to_unit_range(random_crop(batch.images, self.settings.crop_size))
         z = self.sample(len(x)).to(x.device)
 
         reconstruction = F.mse_loss(self.decoder(self.encoder(x)).float(), x)
-        update(optimizers["reconstruction"], reconstruction)
+        self.update(optimizers["reconstruction"], reconstruction)
 
         codes = self.encoder(x)
         real, fake = self.discriminator(z), self.discriminator(codes.detach())
         drift = self.settings.drift * torch.cat([real, fake]).float().var()
         discrimination = _bce(real, 1.0) + _bce(fake, 0.0) + drift
-        update(optimizers["discriminator"], discrimination)
+        self.update(optimizers["discriminator"], discrimination)
 
         regularisation = _bce(self.discriminator(codes), 1.0)
-        update(optimizers["regularisation"], regularisation)
+        self.update(optimizers["regularisation"], regularisation)
 
         return {
             "reconstruction": reconstruction,

@@ -1,4 +1,4 @@
-"""What every feature learner shows, and how it is asked to fit.
+"""What every feature learner offers, and what it is given to learn from.
 
 A learner is an `nn.Module`: its state is parameters and buffers, so moving, saving and loading it need
 no code of its own. Images arrive as uint8 tensors (n, 3, h, w); features leave as float32 (n, n_features).
@@ -10,37 +10,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from imageclef.learners.images import TrainingImages
 from imageclef.progress import Reporter, Silent
 from imageclef.settings import Settings
 
 
-class Images(Protocol):
-    """A collection of decoded images that is read by rows."""
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """The images of these rows, uint8 (n, 3, h, w)."""
-
-
 @dataclass(frozen=True)
 class Training:
-    """How to fit, as far as it is not the learner's own affair.
+    """How to fit, apart from the learner's own settings.
 
     Attributes:
-        seed: of every random choice; the same seed gives the same learner on the CPU.
+        seed: seeds every random choice; the same seed gives the same learner on the CPU.
         device: a torch device.
         precision: of the networks' arithmetic.
-        folder: where history, TensorBoard files and the last checkpoint are kept; None keeps none.
-        reporter: told about the progress.
+        folder: where the history, TensorBoard files and the last checkpoint are written; None writes nothing.
+        reporter: receives progress and messages.
     """
 
     seed: int = 0
@@ -51,7 +40,7 @@ class Training:
 
 
 class LearnerSettings(Settings):
-    """What every learner has.
+    """The settings of every learner.
 
     Attributes:
         image_size: side of the square images in the store, in pixels.
@@ -67,11 +56,13 @@ class Learner(nn.Module, ABC):
         settings_type: its settings; the defaults are the published sizes, the preset ``paper``.
         small: what the preset ``small`` changes, so that two cores train it in minutes.
         mode: how the store keeps images for it.
+        uses_labels: whether it learns from concepts. Only a learner that declares it can read labels.
     """
 
     settings_type: ClassVar[type[LearnerSettings]]
     small: ClassVar[Mapping[str, Any]]
     mode: ClassVar[Literal["rgb", "grey"]] = "rgb"
+    uses_labels: ClassVar[bool] = False
 
     settings: LearnerSettings
 
@@ -81,64 +72,38 @@ class Learner(nn.Module, ABC):
         """Width of a feature row."""
 
     @abstractmethod
-    def fit(self, images: Images, training: Training) -> None:
-        """Learn from images alone; labels are never seen.
+    def fit(self, images: TrainingImages, training: Training) -> None:
+        """Learn from the images of the training part.
 
         Raises:
-            TrainingError: a loss that is not finite, or too few images.
+            TrainingError: a loss is not finite, or there are too few images.
         """
 
     @abstractmethod
     def transform(self, images: Tensor) -> Tensor:
-        """Features of a batch, uint8 (n, 3, h, w) to float32 (n, n_features), each row for itself."""
+        """Compute the features of a batch, uint8 (n, 3, h, w) to float32 (n, n_features).
 
-    def located(self, images: Tensor) -> Tensor | None:
-        """Features by position, float32 (n, h, w, n_features), that sum to `transform`; None if none."""
+        A row never depends on the other images of its batch.
+        """
+
+    def spatial_features(self, images: Tensor) -> Tensor | None:
+        """Split the features by position: float32 (n, h, w, n_features) that sum to `transform`.
+
+        Returns None for a learner whose features have no positions.
+        """
         return None
 
-    def pooled(self, images: Tensor) -> Tensor | None:
-        """The last levels pooled to 2x2 and joined, float32 (n, m); None where there are none."""
+    def feature_pyramid(self, images: Tensor) -> Tensor | None:
+        """Pool the last levels to 2x2 and join them, float32 (n, m); None for a learner without levels."""
         return None
 
-    def pictures(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Rows of pictures that show what was learned, by caption: uint8 (n, 3, h, w)."""
+    def sheet(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Rows of images that show what was learned, by caption: uint8 (n, 3, h, w)."""
         return {"images": images}
 
 
-class Subset:
-    """Some rows of a collection, in the order given."""
-
-    def __init__(self, images: Images, rows: NDArray[np.int64]) -> None:
-        self._images = images
-        self._rows = rows
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        return len(self._rows)
-
-    def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """The images of these rows of the subset, uint8 (n, 3, h, w)."""
-        return self._images.batch(self._rows[rows])
-
-
-class DeviceImages:
-    """A whole collection in one tensor on one device, so that no batch crosses the bus."""
-
-    def __init__(self, pixels: Tensor) -> None:
-        """Keep uint8 (n, 3, h, w)."""
-        self._pixels = pixels
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self._pixels)
-
-    def batch(self, rows: NDArray[np.int64]) -> Tensor:
-        """The images of these rows, uint8 (n, 3, h, w), on the tensor's device."""
-        return self._pixels[torch.from_numpy(rows).to(self._pixels.device)]
-
-
 def reduced_precision(device: torch.device) -> Literal["fp32", "bf16"]:
-    """bf16 where the processor has instructions for it, else fp32: emulated bf16 is slower than fp32."""
+    """Return bf16 where the processor has instructions for it, else fp32, since emulated bf16 is slower."""
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"

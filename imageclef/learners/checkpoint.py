@@ -1,4 +1,4 @@
-"""One saver for every learner: tensors as safetensors, the rest as JSON. Nothing is ever unpickled."""
+"""One file format for every learner: tensors as safetensors, the rest as JSON. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _SYSTEM_ERROR = re.compile(r"os error (\d+)")
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a training stands, beside its weights and its optimizers' moments.
+class TrainingState:
+    """How far a training has come; its weights and the moments of its optimizers are saved beside it.
 
     Attributes:
-        epochs: that are finished.
-        batches: of the next epoch that are finished.
+        epochs: number of finished epochs.
+        batches: number of finished batches of the next epoch.
         within: what the rest of that epoch depends on: the states of the generators, the losses so far.
     """
 
@@ -40,12 +40,12 @@ class Standing:
     @classmethod
     def within_epoch(
         cls, epochs: int, batches: int, losses: Mapping[str, Tensor], device: torch.device
-    ) -> Standing:
-        """With the states of the generators as they are now."""
+    ) -> TrainingState:
+        """Record a state within an epoch, with the states of the generators as they are now."""
         within = {"rng.cpu": torch.get_rng_state()}
         if device.type == "cuda":
             within["rng.cuda"] = torch.cuda.get_rng_state(device)
-        # Numbered: a file keeps names in an order of its own, the history in that of the learner.
+        # Numbered: the file sorts names, and the history keeps the learner's order.
         within |= {f"loss.{place:03}.{name}": losses[name] for place, name in enumerate(losses)}
         return cls(epochs, batches, within)
 
@@ -73,7 +73,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, A
         to_disk(beside)
         beside.replace(path)
     except BaseException as error:
-        # What is left of it would fill up the disk that it did not fit on.
+        # The disk may be full of it.
         beside.unlink(missing_ok=True)
         if isinstance(error, SafetensorError) and (number := _SYSTEM_ERROR.search(str(error))):
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
@@ -96,48 +96,60 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ArtifactError(f"{path}: not a checkpoint of imageclef ({error})") from None
     # Files of earlier versions have no digest.
     if meta.pop(_DIGEST, None) not in (None, _sha256(tensors)):
-        raise ArtifactError(f"{path}: damaged, its tensors are not those that were written")
+        raise ArtifactError(f"{path}: damaged: its tensors are not those that were written")
     return tensors, meta
 
 
 def save_training(
-    path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], standing: Standing
+    path: Path,
+    module: nn.Module,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    state: TrainingState,
+    average: nn.Module | None = None,
 ) -> None:
-    """Write all that training needs to go on from where it stands."""
+    """Write everything that a training needs to go on: weights, their average, moments, and its state."""
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     for name, optimizer in optimizers.items():
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{name}.{index}.{slot}": value for slot, value in slots.items()}
-    tensors |= {f"within.{name}": tensor for name, tensor in standing.within.items()}
-    save_tensors(path, tensors, {"epoch": standing.epochs, "batch": standing.batches})
+    tensors |= {f"within.{name}": tensor for name, tensor in state.within.items()}
+    save_tensors(path, tensors, {"epoch": state.epochs, "batch": state.batches})
 
 
-def load_training(path: Path, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> Standing:
-    """Restore what `save_training` wrote.
-
-    Returns:
-        Where the training stands.
+def load_training(
+    path: Path,
+    module: nn.Module,
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    average: nn.Module | None = None,
+) -> TrainingState:
+    """Restore what `save_training` wrote, and return its state.
 
     Raises:
         ArtifactError: the file is damaged or belongs to another network.
     """
     tensors, meta = load_tensors(path)
-    states: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in optimizers}
-    weights, within = {}, {}
+    parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "optimizer": {}, "within": {}}
     for key, tensor in tensors.items():
-        kind, rest = key.split(".", 1)
-        if kind == "module":
-            weights[rest] = tensor
-        elif kind == "within":
-            within[rest] = tensor
-        else:
-            name, index, slot = rest.split(".")
-            states[name].setdefault(int(index), {})[slot] = tensor
-    restore(module, weights, path)
+        kind, name = key.split(".", 1)
+        parts[kind][name] = tensor
+    restore(module, parts["module"], path)
+    if average is not None:
+        restore(average, parts["average"], path)
+    _restore_moments(optimizers, parts["optimizer"])
+    return TrainingState(int(meta["epoch"]), int(meta.get("batch", 0)), parts["within"])
+
+
+def _restore_moments(optimizers: Mapping[str, torch.optim.Optimizer], tensors: Mapping[str, Tensor]) -> None:
+    """Set the moments of optimizers from tensors named OPTIMIZER.INDEX.SLOT."""
+    states: dict[str, dict[int, dict[str, Tensor]]] = {name: {} for name in optimizers}
+    for key, tensor in tensors.items():
+        name, index, slot = key.split(".")
+        states[name].setdefault(int(index), {})[slot] = tensor
     for name, optimizer in optimizers.items():
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states[name]})
         _match_layout(optimizer)
-    return Standing(int(meta["epoch"]), int(meta.get("batch", 0)), within)
 
 
 def _match_layout(optimizer: torch.optim.Optimizer) -> None:
@@ -162,7 +174,7 @@ def restore(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> Non
 
 
 def _sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Of names, types, shapes and bytes of contiguous tensors on the CPU."""
+    """Hash names, types, shapes and bytes of contiguous tensors on the CPU."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -23,18 +23,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imageclef.learners.networks import (
-    Encoder,
-    Prior,
-    initialise,
-    random_crop,
-    sample_prior,
-    to_unit_range,
-)
-from imageclef.learners.training import Losses, NetworkLearner, NetworkSettings, Optimizers, adam, update
+from imageclef.learners.encoder_learner import EncoderDecoder, EncoderSettings
+from imageclef.learners.networks import Encoder, initialise
+from imageclef.learners.pixel_range import to_unit_range
+from imageclef.learners.priors import Prior, sample_prior
+from imageclef.learners.steps import Batch, Losses, Optimizers, adam
+from imageclef.learners.views import random_crop
 
 
-class FAAESettings(NetworkSettings):
+class FAAESettings(EncoderSettings):
     """Settings of `FAAE`.
 
     Attributes:
@@ -72,7 +69,7 @@ class Levels(NamedTuple):
     fine: Tensor
 
 
-class FAAE(NetworkLearner):
+class FAAE(EncoderDecoder):
     """Flipped adversarial autoencoder."""
 
     settings_type = FAAESettings
@@ -110,23 +107,23 @@ class FAAE(NetworkLearner):
             "encoder": adam(rate, betas, self.encoder),
         }
 
-    def step(self, images: Tensor, optimizers: Optimizers) -> Losses:
+    def step(self, batch: Batch, optimizers: Optimizers) -> Losses:
         """Critic, generator, encoder."""
-        fine = to_unit_range(random_crop(images, self.settings.crop_size))
+        fine = to_unit_range(random_crop(batch.images, self.settings.crop_size))
         x = Levels(F.avg_pool2d(fine, 4), fine)
         z = self.sample(len(fine)).to(fine.device)
 
         fake = self.generator(z)
         criticism = self._criticism(x, Levels(fake.coarse.detach(), fake.fine.detach()))
-        update(optimizers["critic"], criticism)
+        self.update(optimizers["critic"], criticism)
 
         generation = -self.critic(fake).float().mean()
-        update(optimizers["generator"], generation)
+        self.update(optimizers["generator"], generation)
 
         inverted = self.encoder(fake.fine.detach()).float()
         angle = 1 - F.cosine_similarity(inverted, z).mean()
         inversion = F.mse_loss(inverted, z) + self.settings.cosine * angle
-        update(optimizers["encoder"], inversion)
+        self.update(optimizers["encoder"], inversion)
 
         return {"critic": criticism, "generator": generation, "encoder": inversion, "angle": angle}
 

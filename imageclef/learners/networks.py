@@ -1,4 +1,4 @@
-"""Bricks that several learners share: encoder, decoder, prior, initial weights.
+"""Parts of networks that several learners share: encoder, decoder, initial weights.
 
 Reference: the published configuration of the UA.PT team for ImageCLEF caption 2018; Radford et al. 2016
 (DCGAN) for the decoder and the initial weights.
@@ -7,13 +7,10 @@ Reference: the published configuration of the UA.PT team for ImageCLEF caption 2
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-Prior = Literal["sphere", "normal", "uniform", "rectified-normal", "bernoulli"]
 
 LEVELS = (1, 2, 4, 8, 8)
 """Channels of the encoder's levels, as multiples of its width."""
@@ -46,7 +43,7 @@ class Encoder(nn.Module):
         codes: Tensor = self.linear(images.flatten(1))
         return codes
 
-    def located(self, images: Tensor) -> Tensor:
+    def spatial_features(self, images: Tensor) -> Tensor:
         """What each position of the last level adds to the codes, (n, h, w, n_codes), float."""
         for block in self.blocks:
             images = block(images)
@@ -54,7 +51,7 @@ class Encoder(nn.Module):
         weights = self.linear.weight.view(-1, channels, height, width)
         return torch.einsum("nchw,kchw->nhwk", images, weights)
 
-    def pooled(self, images: Tensor, n_levels: int = 3) -> Tensor:
+    def feature_pyramid(self, images: Tensor, n_levels: int = 3) -> Tensor:
         """The last levels' activations, average-pooled to 2x2 and joined: (n, 4 * sum of channels)."""
         levels = []
         for block in self.blocks:
@@ -94,60 +91,6 @@ def initialise(module: nn.Module, deviation: float | None = 0.02) -> None:
                 nn.init.normal_(layer.weight, 0.0, deviation)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def sample_prior(prior: Prior, n: int, n_codes: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw codes (n, n_codes), float32.
-
-    "sphere" is uniform on the unit hypersphere: a normal vector divided by its length.
-
-    Raises:
-        ValueError: an unknown prior.
-    """
-    if prior == "uniform":
-        return torch.rand(n, n_codes, generator=generator) * 2 - 1
-    if prior == "bernoulli":
-        return torch.randint(0, 2, (n, n_codes), generator=generator).float() * 2 - 1
-    normal = torch.randn(n, n_codes, generator=generator)
-    match prior:
-        case "normal":
-            return normal
-        case "rectified-normal":
-            return normal.relu()
-        case "sphere":
-            return F.normalize(normal, dim=1)
-    raise ValueError(f"unknown prior {prior!r}")
-
-
-def to_unit_range(images: Tensor) -> Tensor:
-    """uint8 in 0..255 to float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
-def to_pixels(images: Tensor) -> Tensor:
-    """Float in [-1, 1] to uint8 in 0..255."""
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
-
-
-def random_crop(images: Tensor, size: int) -> Tensor:
-    """A random size x size window of each image (n, c, h, w), its own for each."""
-    n, _, height, width = images.shape
-    if (height, width) == (size, size):
-        return images
-    tops = torch.randint(height - size + 1, (n,)).tolist()
-    lefts = torch.randint(width - size + 1, (n,)).tolist()
-    windows = [
-        image[:, top : top + size, left : left + size]
-        for image, top, left in zip(images, tops, lefts, strict=True)
-    ]
-    return torch.stack(windows).contiguous(memory_format=torch.channels_last)
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Images (n, c, h, w) as float32 at size x size, antialiased."""
-    if images.shape[-2:] == (size, size):
-        return images.float()
-    return F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
 
 
 def _convolution(before: int, after: int, stride: int) -> list[nn.Module]:

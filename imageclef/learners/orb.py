@@ -26,7 +26,8 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from imageclef.errors import TrainingError
-from imageclef.learners.base import Images, Learner, LearnerSettings, Training
+from imageclef.learners.base import Learner, LearnerSettings, Training
+from imageclef.learners.images import TrainingImages
 
 _BITS = 256
 _BLOCK = 256
@@ -81,7 +82,7 @@ class ORB(Learner):
         """Number of words."""
         return self.settings.n_words
 
-    def fit(self, images: Images, training: Training) -> None:
+    def fit(self, images: TrainingImages, training: Training) -> None:
         """Learn the vocabulary, and how rare each word is."""
         settings, random = self.settings, np.random.default_rng(training.seed)
         chosen = np.sort(random.permutation(len(images))[: settings.sample_images])
@@ -108,7 +109,7 @@ class ORB(Learner):
         counts = torch.stack([self._counts(found) for found in _descriptors(images.cpu(), self.settings)])
         return _weighted(counts, self.idf, self.settings.weighting)
 
-    def pictures(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def sheet(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The images, and the same with their keypoints drawn."""
         finder = _finder(self.settings)
         drawn = [

@@ -19,8 +19,9 @@ from pydantic import Field
 from torch import Tensor
 
 from imageclef.errors import TrainingError
-from imageclef.learners.base import Images, Learner, LearnerSettings, Training
-from imageclef.learners.networks import resize, to_pixels, to_unit_range
+from imageclef.learners.base import Learner, LearnerSettings, Training
+from imageclef.learners.images import Images, TrainingImages
+from imageclef.learners.pixel_range import resize, to_pixels, to_unit_range
 from imageclef.progress import Advance
 
 _BLOCK = 512
@@ -67,7 +68,7 @@ class PCA(Learner):
         """Number of components."""
         return self.settings.n_components
 
-    def fit(self, images: Images, training: Training) -> None:
+    def fit(self, images: TrainingImages, training: Training) -> None:
         """Find the leading components."""
         n, wanted = len(images), self.settings.n_components
         if n <= wanted:
@@ -93,7 +94,7 @@ class PCA(Learner):
         """Projections: uint8 (n, 3, h, w) to float32 (n, n_components)."""
         return self._centred(images) @ self.components
 
-    def pictures(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def sheet(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Images, reconstructions, Gaussian samples, leading components, a walk between two images."""
         features = self.transform(images)
         noise = torch.randn(features.shape, generator=generator).to(features.device)

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from imageclef.learners.base import Images, Learner, LearnerSettings, Training
-from imageclef.learners.networks import resize
+from imageclef.learners.base import Learner, LearnerSettings, Training
+from imageclef.learners.images import TrainingImages
+from imageclef.learners.pixel_range import resize
 
 
 class PixelsSettings(LearnerSettings):
@@ -38,7 +39,7 @@ class Pixels(Learner):
         """Number of pixels."""
         return self.settings.image_size**2
 
-    def fit(self, images: Images, training: Training) -> None:
+    def fit(self, images: TrainingImages, training: Training) -> None:
         """Nothing to learn."""
 
     def transform(self, images: Tensor) -> Tensor:

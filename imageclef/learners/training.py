@@ -1,243 +1,204 @@
-"""What the learners that are trained by gradient share: their settings, their loop, their checkpoints.
+"""The training loop of every learner that is trained by gradient.
 
-Every epoch draws its randomness from (seed, epoch) alone, so that a training that was killed goes on from
-its last checkpoint and ends with the weights of one that was not.
+The randomness of an epoch is drawn from (seed, epoch) alone, and a checkpoint within an epoch holds the
+states of the generators, so that a training that was killed goes on from its last checkpoint and ends with
+the weights of one that was not.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from imageclef.errors import ArtifactError, TrainingError
-from imageclef.learners.base import Images, Learner, LearnerSettings, Training
-from imageclef.learners.checkpoint import Standing, load_training, save_training
-from imageclef.learners.networks import Encoder, resize, to_pixels, to_unit_range
-from imageclef.progress import Advance
+from imageclef.learners.base import Training
+from imageclef.learners.checkpoint import TrainingState, load_training, save_training
+from imageclef.learners.history import record_epoch
+from imageclef.learners.images import TrainingImages
+from imageclef.learners.processes import average_buffers, average_over_processes, begin_alike
+from imageclef.learners.processes import n_processes as processes_together
+from imageclef.learners.processes import rank as rank_here
+from imageclef.learners.schedule import rate_factor, set_rates
+from imageclef.learners.steps import Batch, GradientSettings, Optimizers, Step
 
 CHECKPOINT = "checkpoint.safetensors"
-HISTORY = "history.jsonl"
-KEPT_EVERY = 300.0
-"""Seconds: in a longer epoch, what a kill can cost."""
-
-Optimizers = dict[str, torch.optim.Optimizer]
-Losses = dict[str, Tensor]
+CHECKPOINT_EVERY = 300.0
+"""Seconds between checkpoints within an epoch: the most that a kill can cost."""
 
 
-class NetworkSettings(LearnerSettings):
-    """What every network has.
-
-    Attributes:
-        crop_size: side of the network's input; training takes a random window of the stored image,
-            extraction the whole image at this size.
-        width: channels of the encoder's first level.
-        latent_dim: length of a code.
-        epochs: passes over the images; 0 leaves the network as it was drawn.
-        batch_size: images in one update.
-    """
-
-    image_size: int = Field(default=72, ge=16)
-    crop_size: int = Field(default=64, ge=16, multiple_of=16)
-    width: int = Field(default=64, ge=1)
-    latent_dim: int = Field(default=1024, ge=1)
-    epochs: int = Field(default=50, ge=0)
-    batch_size: int = Field(default=32, ge=2)
-
-    @model_validator(mode="after")
-    def _window_fits(self) -> NetworkSettings:
-        if self.crop_size > self.image_size:
-            raise ValueError(f"crop_size {self.crop_size} is larger than image_size {self.image_size}")
-        return self
-
-
-class NetworkLearner(Learner):
-    """A learner with an encoder, whose features are the codes, and a decoder or generator."""
-
-    settings: NetworkSettings
-    encoder: Encoder
-
-    @abstractmethod
-    def optimizers(self) -> Optimizers:
-        """New optimizers by name."""
-
-    @abstractmethod
-    def step(self, images: Tensor, optimizers: Optimizers) -> Losses:
-        """Every update for one batch, uint8 (n, 3, image_size, image_size); returns the losses it took."""
-
-    @abstractmethod
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes (n, latent_dim) to images (n, 3, crop_size, crop_size) in [-1, 1]."""
-
-    @abstractmethod
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Codes drawn from the prior, (n, latent_dim), on the CPU."""
-
-    @property
-    def n_features(self) -> int:
-        """Length of a code."""
-        return self.settings.latent_dim
-
-    def fit(self, images: Images, training: Training) -> None:
-        """Train for `settings.epochs` epochs."""
-        train(self, images, training)
-
-    def transform(self, images: Tensor) -> Tensor:
-        """Codes of a batch: uint8 (n, 3, h, w) to float32 (n, latent_dim)."""
-        codes: Tensor = self.encoder(self._input(images))
-        return codes.float()
-
-    def located(self, images: Tensor) -> Tensor:
-        """What each position of the last level adds to the features, float32 (n, h, w, n_features)."""
-        return self.encoder.located(self._input(images)).float()
-
-    def pooled(self, images: Tensor) -> Tensor:
-        """The encoder's last three levels pooled to 2x2 and joined, float32 (n, m)."""
-        return self.encoder.pooled(self._input(images)).float()
-
-    def pictures(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Images, their reconstructions, samples of the prior, and walks between the codes of two images."""
-        device = images.device
-        codes = self.transform(images)
-        halfway = torch.linspace(0, 1, len(images), device=device)[:, None]
-        samples = self.sample(len(images), generator).to(device)
-        rows = {
-            "images": to_pixels(self._input(images)),
-            "reconstructions": to_pixels(self.decode(codes)),
-            "samples": to_pixels(self.decode(samples)),
-        }
-        for first in range(2):
-            walk = torch.lerp(codes[first], codes[-1 - first], halfway)
-            rows[f"interpolation {first + 1}"] = to_pixels(self.decode(walk))
-        return rows
-
-    def _input(self, images: Tensor) -> Tensor:
-        return to_unit_range(resize(images, self.settings.crop_size))
-
-
-def adam(rate: float, betas: tuple[float, float], *modules: torch.nn.Module) -> torch.optim.Adam:
-    """AMSGrad (Reddi et al. 2018) over the parameters of some modules."""
-    parameters = [parameter for module in modules for parameter in module.parameters()]
-    return torch.optim.Adam(parameters, lr=rate, betas=betas, amsgrad=True, fused=True)
-
-
-def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down a loss, for this optimizer's parameters only."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    gradients = torch.autograd.grad(loss, parameters)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    optimizer.step()
-
-
-def train(learner: NetworkLearner, images: Images, training: Training) -> None:
+def train(
+    module: nn.Module,
+    step: Step,
+    optimizers: Optimizers,
+    images: TrainingImages,
+    training: Training,
+    settings: GradientSettings,
+    uses_labels: bool = False,
+) -> None:
     """Train in place; the last incomplete batch of an epoch is left out.
 
+    Args:
+        module: what is trained, on its device.
+        step: every update for one batch.
+        optimizers: new ones; a checkpoint in the folder of the training restores them.
+        images: to train on.
+        training: seed, device, precision, folder.
+        settings: epochs, batches, learning rates, averaging.
+        uses_labels: whether a batch brings its labels.
+
     Raises:
-        TrainingError: fewer images than a batch, or a loss or a weight that is not finite.
+        TrainingError: there are fewer images than a batch, or a loss or a weight is not finite.
     """
-    settings = learner.settings
-    n_batches = len(images) // settings.batch_size
-    if settings.epochs and not n_batches:
-        raise TrainingError(
-            f"{len(images)} images to train on, fewer than learner.batch_size = {settings.batch_size}"
+    loop = _Loop(module, step, optimizers, images, training, settings, uses_labels)
+    loop.run()
+    module.eval()
+
+
+class _Loop:
+    def __init__(
+        self,
+        module: nn.Module,
+        step: Step,
+        optimizers: Optimizers,
+        images: TrainingImages,
+        training: Training,
+        settings: GradientSettings,
+        uses_labels: bool,
+    ) -> None:
+        self.module, self.step, self.optimizers = module, step, optimizers
+        self.images, self.training, self.settings, self.uses_labels = images, training, settings, uses_labels
+        self.n_batches = len(images) // settings.batch_size
+        self.n_updates = self.n_batches * settings.epochs
+        self.rank, self.n_processes = rank_here(), processes_together()
+        if settings.epochs and not self.n_batches:
+            raise TrainingError(
+                f"{len(images)} images to train on, fewer than learner.batch_size = {settings.batch_size}"
+            )
+        if settings.batch_size % self.n_processes:
+            raise TrainingError(
+                f"learner.batch_size = {settings.batch_size} for {self.n_processes} processes; "
+                "expected a multiple of their number"
+            )
+        self.average = _average_of(module, settings.averaging)
+        self.state = self._resume()
+        begin_alike(module)
+
+    def run(self) -> None:
+        """Every epoch that is left; then the averaged weights take the place of the last ones."""
+        size, folder = self.settings.batch_size, self.training.folder
+        with self.training.reporter.progress("training", self.n_updates * size, "images") as advance:
+            advance((self.state.epochs * self.n_batches + self.state.batches) * size)
+            self.advance = advance
+            for epoch in range(self.state.epochs, self.settings.epochs):
+                losses = self._epoch(epoch)
+                self.state = TrainingState(epoch + 1)
+                if folder is not None and self.rank == 0:
+                    record_epoch(folder, epoch, losses)
+                    self._save(self.state)
+        if self.average is not None:
+            self.module.load_state_dict(self.average.module.state_dict())
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        """One epoch, or what is left of it; returns the mean of each loss."""
+        self.module.train()
+        device = self.training.device
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
+        saved_at = time.monotonic()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            order = self._order(epoch)
+            sums.update(self.state.restored(device))
+            for done in range(self.state.batches, self.n_batches):
+                self._update(epoch, done, order, sums)
+                # The states of the generators of other processes are not in the checkpoint of the first.
+                due = time.monotonic() - saved_at > CHECKPOINT_EVERY and self.n_processes == 1
+                if due and self.training.folder is not None:
+                    self._require_finite(sums, epoch)
+                    self._save(TrainingState.within_epoch(epoch, done + 1, sums, device))
+                    saved_at = time.monotonic()
+        average_over_processes(list(sums.values()))
+        average_buffers(self.module)
+        self._require_finite(sums, epoch)
+        return {name: float(total) / self.n_batches for name, total in sums.items()}
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """Seed this epoch and draw its order, which all processes share; the rest each draws for itself."""
+        torch.manual_seed(_seed(self.training.seed, epoch))
+        order: np.ndarray = torch.randperm(len(self.images)).numpy()
+        if self.rank:
+            torch.manual_seed(_seed(self.training.seed, epoch, self.rank))
+        return order
+
+    def _update(self, epoch: int, done: int, order: np.ndarray, sums: dict[str, Tensor]) -> None:
+        settings, device = self.settings, self.training.device
+        rows = order[done * settings.batch_size : (done + 1) * settings.batch_size]
+        at = epoch * self.n_batches + done
+        set_rates(
+            self.optimizers.values(), rate_factor(at, self.n_updates, settings.warmup, settings.schedule)
         )
-    learner.to(training.device)
-    optimizers = learner.optimizers()
-    standing = _resume(learner, optimizers, training)
-    with training.reporter.progress(
-        "training", settings.epochs * n_batches * settings.batch_size, "images"
-    ) as advance:
-        advance((standing.epochs * n_batches + standing.batches) * settings.batch_size)
-        for epoch in range(standing.epochs, settings.epochs):
-            losses = _train_epoch(learner, optimizers, images, training, standing, advance)
-            standing = Standing(epoch + 1)
-            if training.folder is not None:
-                _record(training.folder, epoch, losses)
-                save_training(training.folder / CHECKPOINT, learner, optimizers, standing)
-    learner.eval()
+        batch = self._batch(rows[self.rank :: self.n_processes], at / self.n_updates)
+        bf16 = self.training.precision == "bf16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            for name, loss in self.step(batch, self.optimizers).items():
+                sums[name] += loss.detach().float()
+        if self.average is not None:
+            self.average.update_parameters(self.module)
+        self.advance(settings.batch_size)
+
+    def _batch(self, rows: np.ndarray, progress: float) -> Batch:
+        device = self.training.device
+        batch = Batch(self.images.batch(rows).to(device, non_blocking=True), None, progress)
+        if not self.uses_labels:
+            return batch
+        labels = torch.from_numpy(self.images.labels(rows).toarray()).float()
+        return replace(batch, labels=labels.to(device, non_blocking=True))
+
+    def _save(self, state: TrainingState) -> None:
+        if self.training.folder is not None:
+            path = self.training.folder / CHECKPOINT
+            save_training(path, self.module, self.optimizers, state, self.average)
+
+    def _resume(self) -> TrainingState:
+        """Restore the last checkpoint; a damaged one is reported, and the training begins anew."""
+        folder = self.training.folder
+        if folder is None or not (folder / CHECKPOINT).exists():
+            return TrainingState()
+        try:
+            return load_training(folder / CHECKPOINT, self.module, self.optimizers, self.average)
+        except ArtifactError as error:
+            self.training.reporter.say(f"{error}; training begins anew")
+            return TrainingState()
+
+    def _require_finite(self, sums: Mapping[str, Tensor], epoch: int) -> None:
+        """Stop before anything that is not finite is saved."""
+        wrong = [f"the {name} loss is {float(total)}" for name, total in sums.items() if not total.isfinite()]
+        weights = (name for name, weight in self.module.state_dict().items() if not weight.isfinite().all())
+        wrong += [f"weights {name} are not finite" for name in islice(weights, 1)]
+        if wrong:
+            folder = self.training.folder
+            saved = folder is not None and (folder / CHECKPOINT).exists()
+            raise TrainingError(
+                f"epoch {epoch + 1}: {wrong[0]}, expected a finite number; "
+                "lower the learning rate, or set precision = 'fp32'"
+                + (f"; the last good state is kept in {folder}" if saved else "")
+            )
 
 
-def _train_epoch(
-    learner: NetworkLearner,
-    optimizers: Optimizers,
-    images: Images,
-    training: Training,
-    standing: Standing,
-    advance: Advance,
-) -> dict[str, float]:
-    """One epoch, or what is left of it; returns the mean of each loss."""
-    learner.train()
-    size, epoch = learner.settings.batch_size, standing.epochs
-    sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=training.device))
-    seed = int(np.random.SeedSequence([training.seed, epoch]).generate_state(1)[0])
-    bf16 = training.precision == "bf16"
-    n_batches, kept_at = len(images) // size, time.monotonic()
-    with torch.random.fork_rng(devices=[training.device] if training.device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        order = torch.randperm(len(images)).numpy()
-        sums.update(standing.restored(training.device))
-        for done in range(standing.batches, n_batches):
-            rows = order[done * size : (done + 1) * size]
-            batch = images.batch(rows).to(training.device, non_blocking=True)
-            with torch.autocast(training.device.type, torch.bfloat16, enabled=bf16):
-                for name, loss in learner.step(batch, optimizers).items():
-                    sums[name] += loss.detach().float()
-            advance(size)
-            if training.folder is not None and time.monotonic() - kept_at > KEPT_EVERY:
-                _require_finite(learner, sums, training, epoch)
-                now = Standing.within_epoch(epoch, done + 1, sums, training.device)
-                save_training(training.folder / CHECKPOINT, learner, optimizers, now)
-                kept_at = time.monotonic()
-    _require_finite(learner, sums, training, epoch)
-    return {name: float(total) / n_batches for name, total in sums.items()}
+def _average_of(module: nn.Module, decay: float) -> AveragedModel | None:
+    """The exponential average of a module's weights; buffers are copied from the last step."""
+    if not decay:
+        return None
+    averaged_by: Any = get_ema_multi_avg_fn  # not typed
+    return AveragedModel(module, multi_avg_fn=averaged_by(decay))
 
 
-def _require_finite(
-    learner: NetworkLearner, sums: Mapping[str, Tensor], training: Training, epoch: int
-) -> None:
-    """Stop before anything that is not finite is kept."""
-    wrong = [f"the {name} loss is {float(total)}" for name, total in sums.items() if not total.isfinite()]
-    weights = (name for name, weight in learner.state_dict().items() if not weight.isfinite().all())
-    wrong += [f"weights {name} are not finite" for name in islice(weights, 1)]
-    if wrong:
-        kept = training.folder is not None and (training.folder / CHECKPOINT).exists()
-        raise TrainingError(
-            f"epoch {epoch + 1}: {wrong[0]}, expected a finite number; "
-            "lower the learning rate, or set precision = 'fp32'"
-            + (f"; the last good state is kept in {training.folder}" if kept else "")
-        )
-
-
-def _resume(learner: NetworkLearner, optimizers: Optimizers, training: Training) -> Standing:
-    """Where a training that was stopped stands; a damaged checkpoint is said and begun anew."""
-    if training.folder is None or not (training.folder / CHECKPOINT).exists():
-        return Standing()
-    try:
-        return load_training(training.folder / CHECKPOINT, learner, optimizers)
-    except ArtifactError as error:
-        training.reporter.say(f"{error}; training begins anew")
-        return Standing()
-
-
-def _record(folder: Path, epoch: int, losses: dict[str, float]) -> None:
-    """Append an epoch to the history; one that a killed training had already written is replaced."""
-    history, beside = folder / HISTORY, folder / f".{HISTORY}.partial"
-    kept = history.read_text(encoding="utf-8").splitlines()[:epoch] if history.exists() else []
-    entry: dict[str, Any] = {"epoch": epoch + 1, **losses}
-    beside.write_text("\n".join([*kept, json.dumps(entry)]) + "\n", encoding="utf-8")
-    beside.replace(history)
-    with SummaryWriter(str(folder / "tensorboard"), purge_step=epoch + 1) as writer:
-        for name, loss in losses.items():
-            writer.add_scalar(f"loss/{name}", loss, epoch + 1)
+def _seed(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])

@@ -11,7 +11,8 @@ import torch
 from imageclef.config import Config
 from imageclef.data.pictures import write_picture_rows
 from imageclef.data.store import ImageStore
-from imageclef.learners.base import DeviceImages, Images, Learner, Subset, Training
+from imageclef.learners.base import Learner, Training
+from imageclef.learners.images import DeviceImages, Images, TrainingImages
 from imageclef.learners.table import save_learner
 from imageclef.learners.training import CHECKPOINT, HISTORY
 from imageclef.progress import Reporter, Silent
@@ -65,7 +66,7 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
         path, recipe, needs=needs, scratch=(CHECKPOINT,), logs=_LOGS, force=force, **about
     ) as folder:
         training = Training(config.seed, workspace.device, workspace.precision, folder, reporter or Silent())
-        learner.fit(Subset(on_device(store, workspace.device), rows), training)
+        learner.fit(TrainingImages(on_device(store, workspace.device), rows), training)
         save_learner(folder, workspace.choice.name, learner)
         _draw(learner, store, rows, workspace.device, folder / "sheet.png")
     report.wrote.append(shown(path))
@@ -85,5 +86,5 @@ def _draw(learner: Learner, store: ImageStore, rows: np.ndarray, device: torch.d
     learner.eval().to(device)
     spread = rows[np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(np.int64)]
     with torch.inference_mode():
-        pictures = learner.pictures(store.batch(spread).to(device), torch.Generator().manual_seed(0))
+        pictures = learner.sheet(store.batch(spread).to(device), torch.Generator().manual_seed(0))
     write_picture_rows(path, {name: row.permute(0, 2, 3, 1).cpu().numpy() for name, row in pictures.items()})

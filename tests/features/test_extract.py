@@ -9,7 +9,7 @@ import torch
 from imageclef.errors import TrainingError
 from imageclef.features import extract as bulk
 from imageclef.features.extract import ROWS_DONE, begun, extract, width_of
-from imageclef.learners.base import DeviceImages
+from imageclef.learners.images import DeviceImages
 from imageclef.learners.pixels import Pixels, PixelsSettings
 from imageclef.learners.table import choose
 

@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from imageclef.errors import ConfigError
-from imageclef.features.regions import Regions, agreement, mean_located
-from imageclef.learners.base import DeviceImages, Learner
+from imageclef.features.regions import Regions, agreement, mean_spatial_features
+from imageclef.learners.base import Learner
+from imageclef.learners.images import DeviceImages
 from imageclef.learners.table import choose
 
 SIZE = 64
@@ -46,7 +47,7 @@ def with_object(images: torch.Tensor, top: int, left: int) -> torch.Tensor:
 def test_the_positions_sum_to_the_features() -> None:
     learner, images = aae(), noise(3, 0)
     with torch.inference_mode():
-        located = learner.located(images)
+        located = learner.spatial_features(images)
         assert located is not None
         assert located.shape == (3, 4, 4, 64)
         torch.testing.assert_close(located.sum((1, 2)), learner.transform(images), rtol=1e-4, atol=1e-4)
@@ -54,7 +55,7 @@ def test_the_positions_sum_to_the_features() -> None:
 
 def test_both_maps_sum_to_the_inner_product_about_the_mean() -> None:
     learner, images = aae(), noise(40, 0)
-    mean = mean_located(learner, DeviceImages(images))
+    mean = mean_spatial_features(learner, DeviceImages(images))
     assert mean is not None
     first, rest = agreement(learner, images[0], images[1:4], mean)
     with torch.inference_mode():
@@ -66,7 +67,7 @@ def test_both_maps_sum_to_the_inner_product_about_the_mean() -> None:
 
 def test_the_object_that_two_images_share_is_where_they_agree() -> None:
     learner = aae()
-    mean = mean_located(learner, DeviceImages(noise(200, 1)))
+    mean = mean_spatial_features(learner, DeviceImages(noise(200, 1)))
     assert mean is not None
     for top in (4, 36):
         for left in (4, 36):
@@ -81,7 +82,7 @@ def test_the_object_that_two_images_share_is_where_they_agree() -> None:
 
 def test_a_learner_without_positions_has_no_maps() -> None:
     learner = choose({"name": "pixels"}).create(0)
-    assert mean_located(learner, DeviceImages(noise(4, 0))) is None
+    assert mean_spatial_features(learner, DeviceImages(noise(4, 0))) is None
 
 
 def test_regions_of_decoded_pictures_are_those_of_the_batch() -> None:
@@ -89,7 +90,7 @@ def test_regions_of_decoded_pictures_are_those_of_the_batch() -> None:
     regions = Regions.of([learner], "codes", lambda one: DeviceImages(images))
     assert regions.size == (SIZE, learner.mode)
     pictures = [image.permute(1, 2, 0).numpy() for image in images[:3]]
-    mean = mean_located(learner, DeviceImages(images))
+    mean = mean_spatial_features(learner, DeviceImages(images))
     assert mean is not None
     for found, expected in zip(
         regions.between(pictures[0], pictures[1:]),

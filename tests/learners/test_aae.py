@@ -4,7 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from imageclef.learners.aae import AAE, AAESettings
-from imageclef.learners.networks import to_unit_range
+from imageclef.learners.pixel_range import to_unit_range
+from imageclef.learners.steps import Batch
 from tests.learners.test_contract import TINY, blobs
 
 SETTINGS = AAESettings(**{**TINY["aae"], "image_size": 16, "dropout": 0.0, "drift": 10.0})
@@ -22,7 +23,7 @@ def test_the_losses_are_those_of_the_paper() -> None:
 
     taken, plain = drawn(), drawn()
     torch.manual_seed(1)
-    losses = taken.step(images, taken.optimizers())
+    losses = taken.step(Batch(images), taken.optimizers())
 
     torch.manual_seed(1)
     z = F.normalize(torch.randn(8, SETTINGS.latent_dim), dim=1)
@@ -47,7 +48,7 @@ def test_each_update_moves_its_own_networks_only() -> None:
     for name in ("discriminator", "regularisation"):
         for group in optimizers[name].param_groups:
             group["lr"] = 0.0
-    learner.step(blobs(8, 16), optimizers)
+    learner.step(Batch(blobs(8, 16)), optimizers)
     moved = {
         name.split(".")[0]
         for name, tensor in learner.named_parameters()
@@ -76,5 +77,5 @@ def test_the_encoder_learns_to_pass_for_the_prior() -> None:
     for name in ("reconstruction", "discriminator"):
         for group in optimizers[name].param_groups:
             group["lr"] = 0.0
-    losses = [learner.step(blobs(8, 16), optimizers)["regularisation"].item() for _ in range(30)]
+    losses = [learner.step(Batch(blobs(8, 16)), optimizers)["regularisation"].item() for _ in range(30)]
     assert losses[-1] < losses[0] - 0.01

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from imageclef.errors import ArtifactError, TrainingError
-from imageclef.learners.base import DeviceImages, Learner, Training
+from imageclef.learners.base import Learner, Training
+from imageclef.learners.gradient import GradientLearner
+from imageclef.learners.history import HISTORY
+from imageclef.learners.images import DeviceImages
 from imageclef.learners.table import LEARNERS, choose, load_learner, save_learner
-from imageclef.learners.training import HISTORY, NetworkLearner
 
 TINY = {
     "aae": {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "epochs": 3, "batch_size": 8,
@@ -131,7 +133,7 @@ def test_the_module_cites_its_paper(name: str) -> None:
 
 def test_pictures_are_rows_of_as_many_images(learner: Learner, images: torch.Tensor) -> None:
     with torch.inference_mode():
-        rows = learner.pictures(images[:4], torch.Generator().manual_seed(0))
+        rows = learner.sheet(images[:4], torch.Generator().manual_seed(0))
     assert "images" in rows
     for row in rows.values():
         assert row.shape[:2] == (4, 3)
@@ -148,7 +150,7 @@ def test_training_lowers_its_loss(name: str, tmp_path: Path) -> None:
 
 
 def test_no_epochs_leave_the_network_as_drawn(name: str) -> None:
-    if not issubclass(LEARNERS[name], NetworkLearner):
+    if not issubclass(LEARNERS[name], GradientLearner):
         pytest.skip("not a network")
     drawn = choose({"name": name, **TINY[name]}).create(0).state_dict()
     for key, tensor in fitted(name, epochs=0).state_dict().items():
@@ -156,7 +158,7 @@ def test_no_epochs_leave_the_network_as_drawn(name: str) -> None:
 
 
 def test_a_training_that_was_cut_short_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
-    if not issubclass(LEARNERS[name], NetworkLearner):
+    if not issubclass(LEARNERS[name], GradientLearner):
         pytest.skip("not a network")
     fitted(name, folder=tmp_path, epochs=2)
     resumed = fitted(name, folder=tmp_path, epochs=4)
@@ -174,7 +176,7 @@ def test_too_few_images_are_refused(name: str) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_training(name: str) -> None:
-    if not issubclass(LEARNERS[name], NetworkLearner):
+    if not issubclass(LEARNERS[name], GradientLearner):
         pytest.skip("not a network")
     with pytest.raises(TrainingError, match=r"loss is (nan|inf|-inf)"):
         fitted(name, learning_rate=1e30)

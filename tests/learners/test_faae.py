@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from imageclef.learners.faae import FAAE, FAAESettings, Levels
+from imageclef.learners.steps import Batch
 from tests.learners.test_contract import TINY, blobs
 
 SETTINGS = FAAESettings(**{**TINY["faae"], "image_size": 16, "dropout": 0.0})
@@ -55,7 +56,7 @@ def test_the_encoder_learns_from_generated_images_only() -> None:
             for group in optimizers[name].param_groups:
                 group["lr"] = 0.0
         torch.manual_seed(5)
-        learner.step(blobs(8, 16, seed), optimizers)
+        learner.step(Batch(blobs(8, 16, seed)), optimizers)
         return learner.encoder.linear.weight.detach().clone()
 
     assert torch.equal(encoder_after(0), encoder_after(1))
@@ -68,7 +69,7 @@ def test_each_update_moves_its_own_network_only() -> None:
         optimizers = learner.optimizers()
         for group in optimizers[still].param_groups:
             group["lr"] = 0.0
-        learner.step(blobs(8, 16), optimizers)
+        learner.step(Batch(blobs(8, 16)), optimizers)
         moved = {
             name.split(".")[0]
             for name, tensor in learner.named_parameters()

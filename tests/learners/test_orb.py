@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from imageclef.errors import TrainingError
-from imageclef.learners.base import DeviceImages, Training
+from imageclef.learners.base import Training
+from imageclef.learners.images import DeviceImages
 from imageclef.learners.orb import ORB, ORBSettings
 from tests.learners.test_contract import blobs
 

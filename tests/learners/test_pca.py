@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from sklearn import decomposition
 
-from imageclef.learners.base import DeviceImages, Training
-from imageclef.learners.networks import to_unit_range
+from imageclef.learners.base import Training
+from imageclef.learners.images import DeviceImages
 from imageclef.learners.pca import PCA, PCASettings
+from imageclef.learners.pixel_range import to_unit_range
 from tests.learners.test_contract import blobs
 
 

@@ -10,9 +10,11 @@ import torch
 
 from imageclef.errors import TrainingError
 from imageclef.learners import training
-from imageclef.learners.base import DeviceImages, Learner, Training
+from imageclef.learners.base import Learner, Training
 from imageclef.learners.checkpoint import load_tensors
-from imageclef.learners.training import CHECKPOINT, HISTORY
+from imageclef.learners.history import HISTORY
+from imageclef.learners.images import DeviceImages
+from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Silent
 from tests.learners.test_contract import TINY, blobs, choose, fitted
 
@@ -43,7 +45,7 @@ def test_within_an_epoch_nothing_is_lost_but_the_last_minutes(
     name: str, batches: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if every batch took longer than a checkpoint may be old."""
-    monkeypatch.setattr(training, "KEPT_EVERY", -1.0)
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", -1.0)
     interrupted_after(batches, name, tmp_path)
     _, kept = load_tensors(tmp_path / CHECKPOINT)
     assert 5 * kept["epoch"] + kept["batch"] == batches

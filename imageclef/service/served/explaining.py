@@ -13,7 +13,8 @@ from imageclef.data.decoding import Mode
 from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
 from imageclef.features.encoding import Encoding
 from imageclef.features.regions import Regions
-from imageclef.learners.base import Images, Learner
+from imageclef.learners.base import Learner
+from imageclef.learners.images import Images
 
 MOST_EXPLAINED = 48
 """Answers of one question whose regions are looked for, the nearest ones."""

@@ -11,7 +11,8 @@ from imageclef.data.decoding import Mode
 from imageclef.errors import DataError, MissingArtifact
 from imageclef.features.encoding import Encoding, as_image
 from imageclef.features.regions import Regions
-from imageclef.learners.base import DeviceImages, Learner
+from imageclef.learners.base import Learner
+from imageclef.learners.images import DeviceImages
 from imageclef.learners.table import choose
 from imageclef.service.served import explaining
 from imageclef.service.served.explaining import Explainer
