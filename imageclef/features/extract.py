@@ -1,6 +1,6 @@
-"""Bulk extraction: a learner over a whole collection, a batch at a time.
+"""Bulk extraction: a learner over a whole collection, or over a range of its rows, a batch at a time.
 
-Every minute the number of rows that are done is written beside them, for a stopped extraction to go on from.
+Every minute the number of finished rows is written beside them, so that a stopped extraction goes on.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,7 @@ from imageclef.learners.images import Images
 from imageclef.progress import Advance
 
 ROWS_DONE = "rows-done.txt"
-KEPT_EVERY = 60.0
+SAVED_EVERY = 60.0
 """Seconds: what a kill can cost."""
 
 Rows = np.memmap[tuple[int, int], np.dtype[np.float32]]
@@ -86,8 +87,11 @@ def extract(
     batch_size: int,
     advance: Advance,
     folder: Path | None = None,
+    rows: range | None = None,
 ) -> None:
-    """Fill `into` (n_images, d) with the features of every image.
+    """Fill `into` (n_images, d) with the features of every image, or of a range of them.
+
+    Several processes that fill ranges of `row_ranges` into one file write the bytes that one process writes.
 
     Args:
         learner: on the device that does the work.
@@ -96,32 +100,48 @@ def extract(
         output: codes or pooled levels.
         precision: of the networks' arithmetic.
         batch_size: images in flight.
-        advance: told how many are done.
-        folder: of the rows, if they are those of `begun`: what was done is not done again.
+        advance: called with the number of rows just finished.
+        folder: of the rows, if they are those of `begun` and all are to be filled: an extraction that was
+            stopped goes on from where it was.
+        rows: to fill, beginning with a whole batch; None fills all.
 
     Raises:
+        ValueError: the range does not begin with a whole batch.
         TrainingError: a feature that is not finite; the message names the row.
     """
     state = next((tensor for tensor in (*learner.parameters(), *learner.buffers())), None)
     device = state.device if state is not None else torch.device("cpu")
     learner.eval()
-    # Whole batches only: in another batch the last bits of a row may differ.
-    first = 0 if folder is None else _rows_done(folder) // batch_size * batch_size
-    if first:
-        advance(first)
-    kept_at = time.monotonic()
-    for start in range(first, len(images), batch_size):
-        rows = np.arange(start, min(start + batch_size, len(images)))
-        batch = images.batch(rows).to(device, non_blocking=True)
+    wanted = rows if rows is not None else range(len(images))
+    if wanted.start % batch_size:
+        raise ValueError(f"rows from {wanted.start}; expected a multiple of batch_size = {batch_size}")
+    first = wanted.start
+    if folder is not None and rows is None:
+        # Whole batches only: in another batch the last bits of a row may differ.
+        first = _rows_done(folder) // batch_size * batch_size
+        if first:
+            advance(first)
+    saved_at = time.monotonic()
+    for start in range(first, wanted.stop, batch_size):
+        stop = min(start + batch_size, wanted.stop)
+        batch = images.batch(np.arange(start, stop)).to(device, non_blocking=True)
         features = features_of(learner, batch, output, precision)
         if not bool(torch.isfinite(features).all()):
             bad = start + int((~torch.isfinite(features)).any(1).nonzero()[0])
             raise TrainingError(f"features of row {bad} are not finite; train the learner again at fp32")
-        into[rows[0] : rows[-1] + 1] = features.cpu().numpy()
-        advance(len(rows))
-        if folder is not None and time.monotonic() - kept_at > KEPT_EVERY:
-            _keep(into, folder, start + len(rows))
-            kept_at = time.monotonic()
+        into[start:stop] = features.cpu().numpy()
+        advance(stop - start)
+        if folder is not None and rows is None and time.monotonic() - saved_at > SAVED_EVERY:
+            _save_progress(into, folder, stop)
+            saved_at = time.monotonic()
+
+
+def row_ranges(n_rows: int, n_parts: int, batch_size: int) -> list[range]:
+    """Divide rows among processes, in whole batches; at most `n_parts` ranges, none empty."""
+    n_batches = -(-n_rows // batch_size)
+    bounds = [n_batches * part // n_parts * batch_size for part in range(n_parts + 1)]
+    ranges = [range(start, min(stop, n_rows)) for start, stop in pairwise(bounds)]
+    return [rows for rows in ranges if rows]
 
 
 def _rows_done(folder: Path) -> int:
@@ -131,7 +151,7 @@ def _rows_done(folder: Path) -> int:
         return 0
 
 
-def _keep(rows: NDArray[np.float32], folder: Path, n: int) -> None:
+def _save_progress(rows: NDArray[np.float32], folder: Path, n: int) -> None:
     """Write down how many rows are done, once they are on the disk."""
     if isinstance(rows, np.memmap):
         rows.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,11 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from imageclef.errors import TrainingError
+
+_SHARE_FOR_IMAGES = 0.5
+"""Of a device's free memory: networks, their gradients and activations need the rest."""
+
+_BLOCK = 1024
 
 
 class Images(Protocol):
@@ -79,3 +85,46 @@ class DeviceImages:
     def batch(self, rows: NDArray[np.int64]) -> Tensor:
         """The images of these rows, uint8 (n, 3, h, w), on the tensor's device."""
         return self._pixels[torch.from_numpy(rows).to(self._pixels.device)]
+
+
+class StoredPixels(Protocol):
+    """Pixels that are read by rows: an array, a memory map, or an object that checks them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, h, w, channels)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """The pixels of some rows, (n_rows, h, w, channels)."""
+
+
+def on_device(
+    images: Images,
+    pixels: StoredPixels,
+    device: torch.device,
+    free_bytes: Callable[[torch.device], int] | None = None,
+) -> Images:
+    """Copy a collection to a device where it fits into a part of its free memory.
+
+    Args:
+        images: the collection, whose batches are copied one at a time where the whole does not fit.
+        pixels: of the collection, uint8 (n, h, w, 1 or 3).
+        device: the CPU has the collection already.
+        free_bytes: measures the free memory of a device; by default that of a CUDA device.
+    """
+    if device.type == "cpu":
+        return images
+    free = (free_bytes or _free_cuda_bytes)(device)
+    if int(np.prod(pixels.shape)) > free * _SHARE_FOR_IMAGES:
+        return images
+    whole = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
+    for start in range(0, len(pixels), _BLOCK):
+        block = np.ascontiguousarray(pixels[start : start + _BLOCK])
+        whole[start : start + _BLOCK] = torch.from_numpy(block)
+    return DeviceImages(whole.permute(0, 3, 1, 2).expand(-1, 3, -1, -1))
+
+
+def _free_cuda_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

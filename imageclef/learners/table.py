@@ -44,6 +44,11 @@ class Choice:
     label: str
     settings: LearnerSettings
 
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the learner learns from concepts."""
+        return LEARNERS[self.name].uses_labels
+
     def create(self, seed: int) -> Learner:
         """A learner as it is drawn before training; the same seed draws the same."""
         with torch.random.fork_rng(devices=[]):

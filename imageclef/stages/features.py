@@ -6,8 +6,8 @@ from imageclef.config import Config
 from imageclef.features.extract import ROWS_DONE, begun, width_of
 from imageclef.features.extract import extract as extract_into
 from imageclef.learners.base import Learner
+from imageclef.learners.images import on_device
 from imageclef.progress import Reporter, Silent
-from imageclef.stages.learner import on_device
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import Workspace
@@ -49,7 +49,7 @@ def extract(
             continue
         learner = learner or workspace.learner()
         store = workspace.store(name)
-        images = on_device(store, workspace.device)
+        images = on_device(store, store.images, workspace.device)
         width = width_of(learner, images, config.extract.output)
         needs, device = 4 * len(store) * width, str(workspace.device)
         with building(path, recipe, needs=needs, scratch=(ROWS_DONE,), force=force, device=device) as folder:

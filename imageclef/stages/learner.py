@@ -1,28 +1,37 @@
-"""Train: a learner is fitted to the images of the training collection; labels are not used."""
+"""Train: fit a learner to the training part of the training collection.
+
+Only a learner that declares `uses_labels` is given the concepts of these images.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from imageclef.config import Config
 from imageclef.data.pictures import write_picture_rows
 from imageclef.data.store import ImageStore
+from imageclef.data.vocabulary import Vocabulary
 from imageclef.learners.base import Learner, Training
-from imageclef.learners.images import DeviceImages, Images, TrainingImages
+from imageclef.learners.history import HISTORY, TENSORBOARD
+from imageclef.learners.images import TrainingImages, on_device
 from imageclef.learners.table import save_learner
-from imageclef.learners.training import CHECKPOINT, HISTORY
+from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Reporter, Silent
-from imageclef.stages.labelled import held_out_rows
+from imageclef.stages.labelled import held_out_rows, required_concepts
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
-from imageclef.workspace import TRAIN, Workspace
+from imageclef.workspace import TRAIN, Collection, Workspace
 
 _SHOWN = 10
-_LOGS = (HISTORY, "tensorboard", "sheet.png")
+_LOGS = (HISTORY, TENSORBOARD, "sheet.png")
 """What is kept for people to look at: the weights alone identify a learner."""
 
 
@@ -42,6 +51,13 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
     collection, store = workspace.collection(TRAIN), workspace.store(TRAIN)
     rows = np.flatnonzero(~held_out_rows(workspace, collection, store.ids))
     report.read.append(f"{shown(workspace.store_path(TRAIN))}: {count_of(len(rows), 'image')} to learn from")
+    labels = None
+    inputs = {"store": workspace.artifact("store", TRAIN).digest, "rows": _digest_of(rows)}
+    if workspace.choice.uses_labels:
+        ids = [store.ids[row] for row in rows.tolist()]
+        labels = _labels(collection, ids)
+        inputs["concepts"] = workspace.artifact("collection", TRAIN).digest
+        report.notes.append(f"learner {workspace.choice.name} learns from the concepts of these images")
     recipe = Recipe(
         "train",
         {
@@ -51,7 +67,7 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
             "precision": workspace.precision,
             "device": workspace.device.type,
         },
-        {"store": workspace.artifact("store", TRAIN).digest},
+        inputs,
         config.seed,
     )
     path = workspace.learner_path
@@ -59,26 +75,37 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
         report.skipped.append(f"{shown(path)}: up to date")
         return report.done("imageclef extract")
     learner = workspace.choice.create(config.seed)
-    # A checkpoint has each weight and three moments of it; there are two while one replaces the other.
-    needs = 8 * sum(tensor.nbytes for tensor in learner.state_dict().values())
+    # A checkpoint has each weight, its average and three moments; there are two while one replaces the other.
+    needs = 10 * sum(tensor.nbytes for tensor in learner.state_dict().values())
     about: dict[str, Any] = {"device": str(workspace.device), "threads": torch.get_num_threads()}
     with building(
         path, recipe, needs=needs, scratch=(CHECKPOINT,), logs=_LOGS, force=force, **about
     ) as folder:
         training = Training(config.seed, workspace.device, workspace.precision, folder, reporter or Silent())
-        learner.fit(TrainingImages(on_device(store, workspace.device), rows), training)
+        images = on_device(store, store.images, workspace.device)
+        learner.fit(TrainingImages(images, rows, labels), training)
         save_learner(folder, workspace.choice.name, learner)
         _draw(learner, store, rows, workspace.device, folder / "sheet.png")
     report.wrote.append(shown(path))
     return report.done("imageclef extract")
 
 
-def on_device(store: ImageStore, device: torch.device) -> Images:
-    """The store itself on the CPU; on another device, all of it there in one tensor."""
-    if device.type == "cpu":
-        return store
-    pixels = torch.from_numpy(np.asarray(store.images)).to(device).permute(0, 3, 1, 2)
-    return DeviceImages(pixels.expand(-1, 3, -1, -1))
+def _labels(collection: Collection, ids: Sequence[str]) -> csr_array:
+    """The concepts of these images, the most frequent first, uint8 (n_images, n_concepts).
+
+    An image that the list does not name has none.
+
+    Raises:
+        DataError: the collection has no concept list.
+    """
+    concepts = required_concepts(collection)
+    lists = [concepts.get(image_id, ()) for image_id in ids]
+    return Vocabulary.count(lists).labels(lists)
+
+
+def _digest_of(rows: NDArray[np.int64]) -> str:
+    """Identify the training part: another table of groups makes another one."""
+    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
 
 
 def _draw(learner: Learner, store: ImageStore, rows: np.ndarray, device: torch.device, path: Path) -> None:
@@ -86,5 +113,5 @@ def _draw(learner: Learner, store: ImageStore, rows: np.ndarray, device: torch.d
     learner.eval().to(device)
     spread = rows[np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(np.int64)]
     with torch.inference_mode():
-        pictures = learner.sheet(store.batch(spread).to(device), torch.Generator().manual_seed(0))
-    write_picture_rows(path, {name: row.permute(0, 2, 3, 1).cpu().numpy() for name, row in pictures.items()})
+        sheet = learner.sheet(store.batch(spread).to(device), torch.Generator().manual_seed(0))
+    write_picture_rows(path, {name: row.permute(0, 2, 3, 1).cpu().numpy() for name, row in sheet.items()})

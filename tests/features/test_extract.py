@@ -70,7 +70,7 @@ def test_a_stopped_extraction_goes_on_with_whole_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if every batch took longer than what a kill may cost."""
-    monkeypatch.setattr(bulk, "KEPT_EVERY", -1.0)
+    monkeypatch.setattr(bulk, "SAVED_EVERY", -1.0)
     seen: list[int] = []
 
     class Stopping(Pixels):
