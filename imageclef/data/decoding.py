@@ -22,7 +22,7 @@ from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import cv2
 import numpy as np
@@ -30,12 +30,13 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from imageclef.data.deep import Deep, deep_png, deep_tiff, deep_values
 from imageclef.data.dicom.recognition import FIRST_BYTES, file_and_frame, is_dicom, is_headerless
-from imageclef.data.eight_bits import in_eight_bits
+from imageclef.data.eight_bits import composited, in_eight_bits
 from imageclef.data.one_at_a_time import one_at_a_time
 from imageclef.data.plain_jpeg import plain_jpeg, reduction
 from imageclef.data.refusals import refusal_of, refusal_of_unknown
-from imageclef.data.upright import upright
+from imageclef.data.upright import orientation_of, turned, upright
 from imageclef.errors import ImageRefused
 
 Mode = Literal["rgb", "grey"]
@@ -157,18 +158,47 @@ def _decode(path: Path, target: Target, mode: Mode, window: str) -> Decoded:
     # Never by its path: Pillow maps files, and one that is cut short meanwhile would kill the process.
     data = path.read_bytes() if status.st_size <= _IN_MEMORY else b""
     if (plain := plain_jpeg(data, target, mode == "rgb", _LARGE * MAX_PIXELS)) is not None:
-        return _decoded(*plain, target, mode)
+        return _decoded(*plain, "", target, mode)
     with BytesIO(data) if data else path.open("rb") as file:
         first = file.read(FIRST_BYTES)
         if is_dicom(first) or is_headerless(first):
             return _decode_dicom(path, number, target, mode, window)
+        deep = deep_tiff(file)
         file.seek(0)
         try:
             image = Image.open(file, formats=_formats())
         except UnidentifiedImageError:
-            raise refusal_of_unknown(first, _formats()) from None
-        with one_at_a_time() if _is_large(image, target) else nullcontext():
-            return _decoded(*_by_pillow(image, target, mode), target, mode)
+            if deep is None:
+                raise refusal_of_unknown(first, _formats()) from None
+            return _decode_unidentified(file, deep, target, mode)
+        deep = deep or deep_png(image)
+        with one_at_a_time() if _is_large(image, target, deep) else nullcontext():
+            found = _by_opencv(file, image, deep) if deep else None
+            return _decoded(*(found or _by_pillow(image, target, mode)), target, mode)
+
+
+def _decode_unidentified(file: BinaryIO, deep: Deep, target: Target, mode: Mode) -> Decoded:
+    """A TIFF whose kind of samples Pillow does not know."""
+    with one_at_a_time() if _is_large_area(deep.width, deep.height, deep.cost) else nullcontext():
+        found = _by_opencv(file, None, deep)
+        if found is None:
+            kind = {"u": "unsigned", "i": "signed", "f": "float"}[deep.kind]
+            raise ImageRefused("damaged", f"TIFF of {kind} samples of {deep.bits} bits cannot be decoded")
+        return _decoded(*found, target, mode)
+
+
+def _by_opencv(file: BinaryIO, image: Image.Image | None, deep: Deep) -> Found | None:
+    """Deep pixels as `_by_pillow` gives them; None where Pillow has to read them, or say what is wrong."""
+    if image is not None and image.format == "PNG":
+        image.load()  # OpenCV does not say what is wrong with a damaged one
+    file.seek(0)
+    values = deep_values(file.read(), deep)
+    if values is None:
+        return None
+    levels, note = composited(values, deep.inverted, deep.premultiplied)
+    if image is not None and not deep.turned:
+        levels = turned(levels, orientation_of(image))
+    return levels, levels.shape[1], levels.shape[0], note
 
 
 def _decode_dicom(path: Path, number: int, target: Target, mode: Mode, window: str) -> Decoded:
@@ -182,12 +212,16 @@ def _decode_dicom(path: Path, number: int, target: Target, mode: Mode, window: s
     return Decoded(_resized(frame.pixels, target(width, height), mode), width, height, frame.applied)
 
 
-def _decoded(pixels: MatLike, width: int, height: int, target: Target, mode: Mode) -> Decoded:
-    return Decoded(_resized(pixels, target(width, height), mode), width, height)
+Found = tuple[MatLike, int, int, str]
+"""Pixels, the width and height of the original, and what was done to its values."""
 
 
-def _by_pillow(image: Image.Image, target: Target, mode: Mode) -> tuple[MatLike, int, int]:
-    """Pixels (h, w) or (h, w, 3), upright, at least twice the target if the file is; its width and height."""
+def _decoded(pixels: MatLike, width: int, height: int, applied: str, target: Target, mode: Mode) -> Decoded:
+    return Decoded(_resized(pixels, target(width, height), mode), width, height, applied)
+
+
+def _by_pillow(image: Image.Image, target: Target, mode: Mode) -> Found:
+    """Pixels (h, w) or (h, w, 3), upright, at least twice the target if the file is."""
     width, height = image.size
     wanted = target(width, height)
     scaled = image.draft("RGB" if mode == "rgb" else "L", (2 * wanted[0], 2 * wanted[1]))
@@ -195,12 +229,12 @@ def _by_pillow(image: Image.Image, target: Target, mode: Mode) -> tuple[MatLike,
     image, sideways = upright(image)
     if sideways:
         width, height = height, width
-    image = in_eight_bits(image)
+    image, applied = in_eight_bits(image)
     if scaled is None:
         wanted = target(width, height)
         factors = image.width // (2 * wanted[0]), image.height // (2 * wanted[1])
         image = image.reduce((max(1, factors[0]), max(1, factors[1])))
-    return np.asarray(image), width, height
+    return np.asarray(image), width, height, applied
 
 
 def _resized(pixels: MatLike, target: tuple[int, int], mode: Mode) -> NDArray[np.uint8]:
@@ -224,15 +258,18 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _is_large(image: Image.Image, target: Target) -> bool:
+def _is_large(image: Image.Image, target: Target, deep: Deep | None = None) -> bool:
     """Whether a picture is decoded alone; one that memory is not kept for is refused."""
     cost = _COST.get(image.format or "", 1)
     reduced = image.format == "JPEG" and reduction(image.size, target(*image.size)) > 1
     if reduced and "progressive" not in image.info:
         cost = _BASELINE_JPEG_COST
+    return _is_large_area(image.width, image.height, deep.cost if deep else cost)
+
+
+def _is_large_area(width: int, height: int, cost: float) -> bool:
     limit = MAX_PIXELS / cost
-    pixels = image.width * image.height
-    if pixels > limit:
-        size = f"{image.width}x{image.height}"
+    if width * height > limit:
+        size = f"{width}x{height}"
         raise ImageRefused("too large", f"{size} pixels; at most {limit / 1e6:.0f} million are decoded")
-    return pixels > _LARGE * limit
+    return width * height > _LARGE * limit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
@@ -30,3 +32,9 @@ def upright(image: Image.Image) -> tuple[Image.Image, bool]:
     orientation = orientation_of(image)
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn), orientation in _SIDEWAYS
+
+
+def turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Pixels (h, w) or (h, w, 3) the right way up."""
+    turn = _TURNS.get(orientation)
+    return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))

@@ -16,9 +16,21 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGExtended12Bit, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
-from imageclef.data.dicom.codestream import CodestreamSize, size_in_codestream
+from imageclef.data.dicom.codestream import (
+    CodestreamSize,
+    decodes_to_rgb,
+    size_in_codestream,
+    with_plain_ids,
+)
 from imageclef.data.dicom.fragments import END_OF_CODESTREAM, Frame, frame_places, read_frame_bytes
 from imageclef.data.dicom.header import Opened
 from imageclef.data.dicom.samples import are_words, rgb, stored_bits, unpacked
@@ -39,6 +51,9 @@ _PREFERRED = ("pillow", "pyjpegls", "gdcm", "pydicom")
 _SECOND = (JPEG2000Lossless, JPEG2000)
 """All are tried, as there are files of these that Pillow cannot read. Of JPEG and JPEG-LS, what Pillow and
 CharLS cannot read is damaged, and at some of it GDCM ends the process."""
+
+LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000})
+"""Transfer syntaxes in which a value may come back as a neighbour of itself."""
 
 _BITS_OF_JPEG = 8
 """Of a sample: neither Pillow's libjpeg nor pydicom's GDCM takes more in lossy JPEG."""
@@ -84,17 +99,28 @@ def find_frames(header: Opened, pixels: Stored) -> Encoded:
     return Encoded(pixels, vr, start, frame_places(header.file, end, pixels.frames))
 
 
-def decoded_frame(file: BinaryIO, encoded: Encoded, index: int) -> tuple[NDArray[Any], str]:
+@dataclass(frozen=True)
+class StoredValues:
+    """A frame as it was stored.
+
+    Attributes:
+        values: (rows, columns) or (rows, columns, 3).
+        photometric: what they are; YBR has become RGB.
+        note: what was done to make them right, in words.
+    """
+
+    values: NDArray[Any]
+    photometric: str
+    note: str = ""
+
+
+def decoded_frame(file: BinaryIO, encoded: Encoded, index: int) -> StoredValues:
     """Decode a frame.
 
     Args:
         file: of these pixels.
         encoded: the pixels.
         index: of the frame, from 0.
-
-    Returns:
-        Values as stored (rows, columns) or (rows, columns, 3), and their photometric interpretation: YBR has
-        become RGB.
 
     Raises:
         ImageRefused: the file is cut short, or the frame cannot be decoded.
@@ -103,7 +129,8 @@ def decoded_frame(file: BinaryIO, encoded: Encoded, index: int) -> tuple[NDArray
     if pixels.syntax.is_encapsulated:
         most = pixels.frame_bits // 8 * MAX_EXPANSION + _ROOM
         frame = read_frame_bytes(file, encoded.frames[index], most)
-        return _decoded(encoded, _checked(pixels, frame), 0)
+        colours = pixels.samples > 1 and pixels.syntax != RLELossless
+        return _decoded(encoded, _checked(pixels, frame), 0, colours and decodes_to_rgb(frame))
     return _decoded(encoded, *_native(file, encoded, index))
 
 
@@ -190,14 +217,14 @@ def _checked(pixels: Stored, frame: bytes) -> bytes:
     expected = CodestreamSize(pixels.rows, pixels.columns, pixels.samples, bits)
     if found != expected:
         raise ImageRefused("damaged", f"a compressed frame holds {found}; its header promises {expected}")
-    return encapsulate([frame], has_bot=False)
+    return encapsulate([with_plain_ids(frame)], has_bot=False)
 
 
-def _decoded(encoded: Encoded, source: bytes, place: int) -> tuple[NDArray[Any], str]:
-    """Decode one frame with the first decoder that can."""
+def _decoded(encoded: Encoded, source: bytes, place: int, is_rgb: bool = False) -> StoredValues:
+    """Decode one frame with the first decoder that can; `is_rgb`: it has become RGB by that."""
     pixels = encoded.pixels
     if pixels.bits_allocated == 1 and not pixels.syntax.is_encapsulated:
-        return unpacked(pixels, source, place), pixels.photometric
+        return StoredValues(unpacked(pixels, source, place), pixels.photometric)
     decoder, options = get_decoder(pixels.syntax), _options(encoded, place)
     failed: list[str] = []
     for name in get_decoder_for(pixels):
@@ -215,12 +242,21 @@ def _decoded(encoded: Encoded, source: bytes, place: int) -> tuple[NDArray[Any],
         except Exception as error:
             failed.append(_last_line(error))
             continue
-        if are_words(pixels):
-            frame = stored_bits(frame, pixels)
         photometric = str(facts.get("photometric_interpretation", pixels.photometric))
-        return (rgb(frame), "RGB") if photometric in _WITH_CHROMINANCE else (frame, photometric)
+        return _values(pixels, frame, "RGB" if is_rgb else photometric)
     reasons = "; ".join(failed)
     raise ImageRefused("damaged", f"its {pixels.syntax.name} pixels cannot be decoded ({reasons})")
+
+
+def _values(pixels: Stored, frame: NDArray[Any], photometric: str) -> StoredValues:
+    """What a decoder gave, without what stands beside the values, in RGB where it has colours."""
+    note = pixels.note
+    if not pixels.floating:
+        frame, unused = stored_bits(frame, pixels, pixels.syntax in LOSSY)
+        note = "; ".join(filter(None, [note, "unused bits left out" if unused else ""]))
+    if photometric in _WITH_CHROMINANCE:
+        return StoredValues(rgb(frame), "RGB", note)
+    return StoredValues(frame, photometric, note)
 
 
 def _last_line(error: Exception) -> str:

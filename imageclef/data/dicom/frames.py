@@ -185,10 +185,15 @@ def _frame(found: _Found, file: BinaryIO, index: int, window: WindowChoice | Non
     dataset, pixels = found.dataset, found.encoded.pixels
     large = pixels.rows * pixels.columns > _LARGE * MAX_PIXELS
     with one_at_a_time() if large else nullcontext():
-        frame, photometric = decoded_frame(file, found.encoded, index)
-        levels, applied = picture(frame, photometric, dataset, pixels, index, window)
+        stored = decoded_frame(file, found.encoded, index)
+        levels, applied = picture(stored.values, stored.photometric, dataset, pixels, index, window)
         levels, stretched = squared(levels, dataset, index)
-    parts = [applied, stretched, f"frame {index + 1} of {pixels.frames}" if pixels.frames > 1 else ""]
+    parts = [
+        stored.note,
+        applied,
+        stretched,
+        f"frame {index + 1} of {pixels.frames}" if pixels.frames > 1 else "",
+    ]
     name = _name(found.image_id, index, pixels.frames)
     return Frame(name, levels, "; ".join(part for part in parts if part))
 

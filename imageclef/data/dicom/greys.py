@@ -12,15 +12,17 @@ C.11.2 (values of interest), C.7.6.16.2.9 and C.7.6.16.2.10 (of a frame); PS3.4,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from imageclef.data.dicom.encoded import LOSSY
 from imageclef.data.dicom.groups import item_with, items_of
-from imageclef.data.dicom.header import is_little_endian, value_of
+from imageclef.data.dicom.header import is_little_endian, numbers_of, only_number_of, value_of
 from imageclef.data.dicom.samples import blocks
 from imageclef.data.dicom.stored import Stored
 from imageclef.data.dicom.tables import Table, read_table
@@ -31,6 +33,9 @@ _FUNCTIONS: tuple[Function, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _MOST_VALUES = 2**17
 """Frames whose values span more are computed pixel by pixel."""
 _SHALLOW = 8
+_BLUR, _REACH = 64, 8
+"""Lossy compression blurs padding: values within this part of the range of it count as padding, and pixels
+within a block of JPEG around it are left out of the range."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Greys:
         padding: the least and greatest stored value that stand for no measurement.
         stored_range: all that can be stored, where that is the range to be spread; None takes the range of
             what is there.
+        lossy: values were compressed with loss, so that padding is blurred.
+        left_out: what of the header cannot be used, in words.
     """
 
     modality: Table | Rescale | None
@@ -63,10 +70,38 @@ class Greys:
     inverted: bool
     padding: tuple[int, int] | None
     stored_range: tuple[int, int] | None
+    lossy: bool = False
+    left_out: tuple[str, ...] = ()
 
     def levels(self, frame: NDArray[Any]) -> NDArray[np.uint8]:
         """Levels from 0 to 255 of stored values, both (rows, columns)."""
+        if self.lossy and self.padding is not None:
+            return self._levels_of_blurred(frame)
         low, high = self._bounds(frame)
+        return self._between(frame, low, high)
+
+    def _levels_of_blurred(self, frame: NDArray[Any]) -> NDArray[np.uint8]:
+        """As `levels`, of a frame in which lossy compression has blurred the edges of the padding.
+
+        What is almost padding counts as padding, and pixels near it are left out of the range.
+        """
+        assert self.padding is not None
+        least, most = int(frame.min()), int(frame.max())
+        slack = max(1, (most - least) // _BLUR)
+        low, high = self.padding
+        if (
+            low > least + slack and high < most - slack
+        ):  # among the values, padding has no neighbours to spare
+            return replace(self, lossy=False).levels(frame)
+        wider = replace(self, lossy=False, padding=(low - slack, high + slack))
+        padded = np.asarray((frame >= low - slack) & (frame <= high + slack), np.uint8)
+        side = 2 * _REACH + 1
+        near = cv2.dilate(padded, np.ones((side, side), np.uint8)).astype(np.bool_)
+        inside = frame[~near] if not near.all() else frame[~padded.astype(np.bool_)]
+        return wider._between(frame, *wider._bounds(inside.reshape(-1, 1) if inside.size else frame))
+
+    def _between(self, frame: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+        """Levels, where values from low to high are spread if there is no window."""
         if frame.dtype.kind == "f":
             return self._each(frame, low, high)
         least, most = int(frame.min()), int(frame.max())
@@ -85,16 +120,21 @@ class Greys:
         elif self.modality is not None:
             done.append(f"rescale {self.modality.slope:g} {self.modality.intercept:+g}")
         if isinstance(self.interest, Table):
-            done.append("table of values of interest")
+            note = f" of {self.interest.note}" if self.interest.note else ""
+            done.append(f"table of values of interest{note}")
         elif self.interest is not None:
             done.append(str(self.interest))
         else:
             done.append("range of the stored bits" if self.stored_range else "range of its own values")
         if self.inverted:
             done.append("inverted")
+        done += self.left_out
         if self.padding:
             low, high = self.padding
-            done.append(f"padding {low} black" if low == high else f"padding {low} to {high} black")
+            about = "about " if self.lossy else ""
+            done.append(
+                f"padding {about}{low} black" if low == high else f"padding {about}{low} to {high} black"
+            )
         return "; ".join(done)
 
     def _values(self, stored: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -155,34 +195,48 @@ def read_greys(dataset: Dataset, pixels: Stored, index: int, choice: WindowChoic
     Raises:
         ImageRefused: a table is damaged.
     """
-    interest = _chosen(dataset, choice) or _interest(dataset, index)
+    left_out: list[str] = []
+    interest = _chosen(dataset, choice) or _interest(dataset, index, left_out)
     shallow = pixels.bits_stored <= _SHALLOW and not pixels.floating
     return Greys(
-        modality=_modality(dataset, index),
+        modality=_modality(dataset, index, left_out),
         interest=interest,
         inverted=pixels.photometric == "MONOCHROME1",
         padding=_padding(dataset, pixels),
         stored_range=_range(pixels) if shallow and interest is None else None,
+        lossy=pixels.syntax in LOSSY or value_of(dataset, "LossyImageCompression") == "01",
+        left_out=tuple(left_out),
     )
 
 
-def _table(dataset: Dataset, keyword: str) -> Table | None:
-    """The first table of a sequence."""
+def _table(dataset: Dataset, keyword: str, name: str, left_out: list[str]) -> Table | None:
+    """The first whole table of a sequence: it is optional, so one that is empty or short counts as absent."""
     items = items_of(dataset, keyword)
-    return read_table(items[0], "LUTDescriptor", "LUTData", is_little_endian(dataset)) if items else None
+    for item in items:
+        try:
+            return read_table(item, "LUTDescriptor", "LUTData", is_little_endian(dataset))
+        except ImageRefused:
+            continue
+    if items:
+        left_out.append(f"{name} left out, as it is not whole")
+    return None
 
 
-def _modality(dataset: Dataset, index: int) -> Table | Rescale | None:
-    if table := _table(dataset, "ModalityLUTSequence"):
+def _modality(dataset: Dataset, index: int, left_out: list[str]) -> Table | Rescale | None:
+    if table := _table(dataset, "ModalityLUTSequence", "modality table", left_out):
         return table
-    item = item_with(dataset, index, "PixelValueTransformationSequence", "RescaleSlope")
+    macro = "PixelValueTransformationSequence"
+    item = item_with(dataset, index, macro, "RescaleSlope") or item_with(
+        dataset, index, macro, "RescaleIntercept"
+    )
     if item is None:
         return None
-    slope, intercept = _float(item, "RescaleSlope"), _float(item, "RescaleIntercept")
+    slope, intercept = only_number_of(item, "RescaleSlope"), only_number_of(item, "RescaleIntercept")
     # A slope of 0 would make every pixel the same; the standard has none.
-    if not slope or (slope, intercept or 0.0) == (1, 0):
-        return None
-    return Rescale(slope, intercept or 0.0)
+    if None in (slope, intercept):
+        left_out.append("rescale not taken in full, as it is not two numbers")
+    rescale = Rescale(slope or 1.0, intercept or 0.0)
+    return None if slope == 0 or rescale == Rescale(1, 0) else rescale
 
 
 def _chosen(dataset: Dataset, choice: WindowChoice | None) -> Window | None:
@@ -191,49 +245,41 @@ def _chosen(dataset: Dataset, choice: WindowChoice | None) -> Window | None:
     return choice.window
 
 
-def _interest(dataset: Dataset, index: int) -> Table | Window | None:
+def _interest(dataset: Dataset, index: int, left_out: list[str]) -> Table | Window | None:
     """The first table, else the first window that is one."""
-    if table := _table(dataset, "VOILUTSequence"):
+    if table := _table(dataset, "VOILUTSequence", "table of values of interest", left_out):
         return table
     item = item_with(dataset, index, "FrameVOILUTSequence", "WindowCenter")
     if item is None:
         return None
-    center, width = _float(item, "WindowCenter"), _float(item, "WindowWidth")
-    if center is None or not width or width < 0:
-        return None
     named = str(value_of(item, "VOILUTFunction", "")).strip()
-    return Window(center, width, next((one for one in _FUNCTIONS if one == named), "LINEAR"))
-
-
-def _float(item: Dataset, keyword: str) -> float | None:
-    """The first of the values of an element; None where there is none that is finite."""
-    value = value_of(item, keyword)
-    if isinstance(value, (list, tuple)) or hasattr(value, "__getitem__"):
-        value = value[0] if value else None
-    try:
-        number = float(value) if value is not None else math.nan
-    except (TypeError, ValueError):
-        raise ImageRefused("damaged", f"{keyword} of its header is not a number") from None
-    return number if math.isfinite(number) else None
+    function: Function = next((one for one in _FUNCTIONS if one == named), "LINEAR")
+    centers, widths = numbers_of(item, "WindowCenter"), numbers_of(item, "WindowWidth")
+    for center, width in zip(centers, widths, strict=False):
+        if center is not None and width is not None and width > 0:
+            return Window(center, width, function)
+    left_out.append("window left out, as it is not a center and a width above 0")
+    return None
 
 
 def _padding(dataset: Dataset, pixels: Stored) -> tuple[int, int] | None:
-    value = value_of(dataset, "PixelPaddingValue")
+    value = _as_stored(dataset, "PixelPaddingValue", pixels)
     if value is None or pixels.floating:
         return None
-    limit = value_of(dataset, "PixelPaddingRangeLimit", value)
-    ends = [_as_stored(one, pixels, is_little_endian(dataset)) for one in (value, limit)]
+    limit = _as_stored(dataset, "PixelPaddingRangeLimit", pixels)
+    ends = value, value if limit is None else limit
     return min(ends), max(ends)
 
 
-def _as_stored(value: Any, pixels: Stored, little: bool) -> int:
+def _as_stored(dataset: Dataset, keyword: str, pixels: Stored) -> int | None:
     """A padding value among stored ones: writers take US for SS and the other way round."""
-    try:
-        if isinstance(value, bytes):
-            value = int.from_bytes(value[:2], "little" if little else "big")
-        number = int(value)
-    except (TypeError, ValueError):
-        raise ImageRefused("damaged", "PixelPaddingValue of its header is not a number") from None
+    value: Any = value_of(dataset, keyword)
+    if isinstance(value, bytes):
+        number = int.from_bytes(value[:2], "little" if is_little_endian(dataset) else "big")
+    elif (only := only_number_of(dataset, keyword)) is not None:
+        number = int(only)
+    else:
+        return None
     if pixels.signed and number >= 2**15 and pixels.bits_allocated == 16:
         return number - 2**16
     if not pixels.signed and number < 0:

@@ -9,6 +9,8 @@ Reference: DICOM PS3.10 "Media Storage and File Format", section 7; PS3.5 "Data 
 
 from __future__ import annotations
 
+import math
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,13 +39,17 @@ MOST_READINGS = 2**22
 _DEFERRED = 2**20
 """Longer elements are read when they are asked for."""
 
+_DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+"""As the standard writes a decimal string; Python's ``float`` takes more, such as ``nan`` and ``1_000``."""
+_WITH_COMMA = re.compile(r"[-+]?\d*,\d*(?:[eE][-+]?\d+)?", re.ASCII)
+
 _PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 _OF_PIXELS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"),
-    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "LossyImageCompression"),
     *("ModalityLUTSequence", "RescaleIntercept", "RescaleSlope"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *(
@@ -163,6 +169,39 @@ def number_of(dataset: Dataset, keyword: str, default: int | None = None) -> int
         return int(value)
     except (TypeError, ValueError, OverflowError):
         raise ImageRefused("damaged", f"{keyword} of its header is not a number") from None
+
+
+def numbers_of(dataset: Dataset, keyword: str) -> list[float | None]:
+    """The numbers of an optional element; a comma is read as the decimal point.
+
+    Returns:
+        None for each value that is not a finite number, such as ``1.#QNAN``; no values where the element is
+        missing or cannot be read.
+    """
+    try:
+        value = value_of(dataset, keyword)
+    except ImageRefused:
+        return []
+    if value is None:
+        return []
+    several = not isinstance(value, str | bytes) and hasattr(value, "__iter__")
+    return [_number(one) for one in (value if several else [value])]
+
+
+def only_number_of(dataset: Dataset, keyword: str) -> float | None:
+    """The number of an optional element that holds one; None where it holds none, or several."""
+    numbers = numbers_of(dataset, keyword)
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _number(value: Any) -> float | None:
+    text = str(value).strip(" \0")
+    if _WITH_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    if not _DECIMAL.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def is_little_endian(dataset: Dataset) -> bool:

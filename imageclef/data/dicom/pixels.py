@@ -8,7 +8,6 @@ Reference: DICOM PS3.3, C.7.6.3.1.2 (photometric interpretation), C.7.6.3.1.5 (p
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import cv2
@@ -19,7 +18,7 @@ from pydicom.dataset import Dataset
 from imageclef.data.decoding import MAX_PIXELS
 from imageclef.data.dicom.greys import read_greys
 from imageclef.data.dicom.groups import item_with
-from imageclef.data.dicom.header import is_little_endian, value_of
+from imageclef.data.dicom.header import is_little_endian, numbers_of, value_of
 from imageclef.data.dicom.samples import blocks
 from imageclef.data.dicom.stored import Stored
 from imageclef.data.dicom.tables import Table, read_segmented, read_table
@@ -99,14 +98,10 @@ def _aspect(dataset: Dataset, index: int) -> float | None:
     places.append((item_with(dataset, index, "PixelMeasuresSequence", "PixelSpacing"), "PixelSpacing"))
     places += [(dataset, keyword) for keyword in _SPACINGS[1:]]
     for item, keyword in places:
-        sides = value_of(item, keyword) if item is not None else None
-        try:
-            tall, wide = (float(side) for side in sides or ())
-        except (TypeError, ValueError):
+        sides = numbers_of(item, keyword) if item is not None else []
+        if len(sides) != 2 or not all(side is not None and side > 0 for side in sides):
             continue
-        if not (tall > 0 and wide > 0 and math.isfinite(tall) and math.isfinite(wide)):
-            continue
-        ratio = tall / wide
+        ratio = (sides[0] or 0) / (sides[1] or 1)
         if abs(ratio - 1) < _SQUARE or not 1 / _MOST_ASPECT <= ratio <= _MOST_ASPECT:
             return None
         return ratio

@@ -31,13 +31,30 @@ def are_words(pixels: Stored) -> bool:
     return words and not pixels.floating and 1 < pixels.bits_allocated != pixels.bits_stored
 
 
-def stored_bits(frame: NDArray[Any], pixels: Stored) -> NDArray[Any]:
-    """Values from the bits that hold them; what stands in the others, such as an overlay, is left out."""
-    allocated, stored = pixels.bits_allocated, pixels.bits_stored
-    high = pixels.high_bit if stored - 1 <= pixels.high_bit < allocated else stored - 1
-    left, right = allocated - 1 - high, allocated - stored
+def stored_bits(frame: NDArray[Any], pixels: Stored, lossy: bool = False) -> tuple[NDArray[Any], bool]:
+    """Values from the bits that hold them; what stands in the others, such as an overlay, is left out.
+
+    Args:
+        frame: whole numbers as a decoder gave them, of any width.
+        pixels: the bits that hold a value.
+        lossy: values a little beyond the range are an error of the compression, and become its ends.
+
+    Returns:
+        The values, and whether there was anything in the other bits.
+    """
+    width, stored = frame.dtype.itemsize * 8, pixels.bits_stored
+    if stored >= width:
+        return frame, False
+    low, high = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if pixels.signed else (0, (1 << stored) - 1)
+    slack = (1 << stored) // 8
+    if lossy and low - slack <= int(frame.min()) and int(frame.max()) <= high + slack:
+        return frame.clip(low, high), False
+    top = pixels.high_bit if stored - 1 <= pixels.high_bit < width else stored - 1
+    words = frame.view(f"{frame.dtype.byteorder}{'i' if pixels.signed else 'u'}{frame.dtype.itemsize}")
+    left, right = width - 1 - top, width - stored
     # Up to the highest place and down again: the second shift copies the sign of signed values.
-    return np.asarray((frame << left) >> right, frame.dtype)
+    values = np.asarray((words << left) >> right, words.dtype)
+    return values, not np.array_equal(values, words if top == stored - 1 else words >> (top + 1 - stored))
 
 
 def unpacked(pixels: Stored, source: bytes, place: int) -> NDArray[np.uint8]:

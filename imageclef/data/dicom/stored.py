@@ -10,7 +10,13 @@ from struct import Struct
 from struct import error as struct_error
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from imageclef.data.decoding import MAX_PIXELS
 from imageclef.data.dicom.header import Opened, number_of, value_of
@@ -49,6 +55,7 @@ class Stored:
         signed: whether values may be negative.
         keyword: the element that holds the pixels.
         syntax: the transfer syntax.
+        note: what of the header was passed over, in words.
     """
 
     rows: int
@@ -63,6 +70,7 @@ class Stored:
     signed: bool
     keyword: str
     syntax: UID
+    note: str = ""
 
     @property
     def floating(self) -> bool:
@@ -87,19 +95,24 @@ def stored_pixels(header: Opened) -> Stored:
     floating = keyword in _FLOAT_BITS
     allocated = _FLOAT_BITS[keyword] if floating else number_of(dataset, "BitsAllocated")
     stored = allocated if floating else number_of(dataset, "BitsStored", allocated)
+    syntax = _syntax(dataset)
+    # A decoder of a compressed frame gives the samples of each pixel together, whatever the header says.
+    coded = syntax.is_encapsulated and syntax != RLELossless
+    planar = number_of(dataset, "PlanarConfiguration", 0)
     pixels = Stored(
         rows=number_of(dataset, "Rows"),
         columns=number_of(dataset, "Columns"),
         frames=number_of(dataset, "NumberOfFrames", 1) or 1,
         samples=number_of(dataset, "SamplesPerPixel", 1),
-        planar=number_of(dataset, "PlanarConfiguration", 0),
+        planar=0 if coded else planar,
         photometric=str(value_of(dataset, "PhotometricInterpretation", "")).strip(),
         bits_allocated=allocated,
         bits_stored=stored,
         high_bit=stored - 1 if floating else number_of(dataset, "HighBit", stored - 1),
         signed=not floating and bool(number_of(dataset, "PixelRepresentation", 0)),
         keyword=keyword,
-        syntax=_syntax(dataset),
+        syntax=syntax,
+        note=f"planar configuration {planar} ignored" if coded and planar else "",
     )
     _check(pixels)
     return pixels

@@ -29,11 +29,13 @@ class Table:
         first: the value of the first entry; smaller ones get it too, those above the last the last.
         entries: uint16 (n_entries,).
         peak: the largest value that an entry can have.
+        note: what of its description was corrected, in words.
     """
 
     first: int
     entries: NDArray[np.uint16]
     peak: int
+    note: str = ""
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The entries of values of any shape; those between two whole numbers get the nearer one's."""
@@ -81,8 +83,13 @@ def read_segmented(item: Dataset, descriptor: str, data: str, little_endian: boo
 
 
 def _table(first: int, entries: NDArray[np.uint16], bits: int) -> Table:
-    # Writers exist that declare fewer bits than their entries have, and palettes of 8 bits declared as 16.
-    return Table(first, entries, max((1 << bits) - 1, int(entries.max())))
+    # Some writers declare fewer bits than their entries have. Others declare all 16 that are allocated for
+    # entries of 12: a table of 16 bits that leaves three quarters of its range unused is one of these.
+    used = max(int(entries.max()).bit_length(), 8)
+    few = bits == 16 and used <= 14
+    peak = (1 << (used if few else bits)) - 1
+    note = f"{used} of {bits} bits" if few else ""
+    return Table(first, entries, max(peak, int(entries.max())), note)
 
 
 def _described(item: Dataset, keyword: str) -> tuple[int, int, int]:

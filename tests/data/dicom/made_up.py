@@ -72,4 +72,4 @@ def decoded(path: Path, indices: list[int] | None = None) -> list[np.ndarray]:
         pixels = stored_pixels(header)
         wanted = range(pixels.frames) if indices is None else indices
         encoded = find_frames(header, pixels)
-        return [decoded_frame(header.file, encoded, index)[0] for index in wanted]
+        return [decoded_frame(header.file, encoded, index).values for index in wanted]
