@@ -116,7 +116,7 @@ class SplitSettings(Settings):
 
 
 class ClassifySettings(Settings):
-    """The linear classifier.
+    """How concepts are detected: the window of concepts, the rule, the penalty of the linear detector.
 
     Attributes:
         top: number of concepts, by falling frequency in the training collection.
@@ -189,6 +189,7 @@ class Config(Settings):
         features: names of the feature sets that concepts and neighbours come from, beside each other; by
             default the learner's own.
         weights: of the sets where images are compared, one for each; by default all 1.
+        detector: the name of the detector that `classify` fits, and its own settings.
         profiles: feature sets and weights by a name, for ``--profile``.
     """
 
@@ -204,6 +205,7 @@ class Config(Settings):
     ingest: IngestSettings = IngestSettings()
     split: SplitSettings = SplitSettings()
     extract: ExtractSettings = ExtractSettings()
+    detector: dict[str, Any] = Field(default={"name": "linear"})
     classify: ClassifySettings = ClassifySettings()
     index: IndexSettings = IndexSettings()
     knn: KnnSettings = KnnSettings()

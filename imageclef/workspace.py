@@ -108,6 +108,23 @@ class Workspace:
         return self.choice.name + ("" if output == "codes" else f"-{output}")
 
     @cached_property
+    def detector_label(self) -> str:
+        """Names the classifiers: the features, and the detector unless it is the linear one."""
+        return f"{self.features_label}{self._of_detector}"
+
+    @cached_property
+    def detector_run_label(self) -> str:
+        """What the run files of classifiers begin with."""
+        return f"{self.run_label}{self._of_detector}"
+
+    @property
+    def _of_detector(self) -> str:
+        settings = dict(self.config.detector)
+        name = settings.pop("name", "linear")
+        own = [f"{key}={Path(str(value)).name}" for key, value in sorted(settings.items())]
+        return "" if name == "linear" and not own else "-" + "-".join([str(name), *own])
+
+    @cached_property
     def mode(self) -> Literal["rgb", "grey"]:
         """How the learner wants images stored."""
         return LEARNERS[self.choice.name].mode
@@ -136,8 +153,8 @@ class Workspace:
         return self.config.workspace / "features" / (label or self.extracted_label) / name
 
     def classifier_path(self, top: int, offset: int) -> Path:
-        """The linear classifier of a window of concepts."""
-        return self.config.workspace / "classifiers" / f"{self.features_label}-{top}-o{offset}"
+        """The classifier of a window of concepts."""
+        return self.config.workspace / "classifiers" / f"{self.detector_label}-{top}-o{offset}"
 
     @property
     def index_path(self) -> Path:

@@ -52,10 +52,10 @@ def seconds(labels: sparse.csr_array, q: float) -> dict[str, float]:
     evidence = Evidence(fit_calibration(log_odds, labels).probabilities(log_odds), near)
     taken = {"calibration": _least(lambda: fit_calibration(log_odds, labels))}
     for name in get_args(RuleName):
-        for amended in (False, True):
-            taken[name + ", amended" * amended] = _least(
-                lambda name=name, amended=amended: decide(
-                    tune(name, evidence, labels, n_truth, amended), evidence
+        for post_processed in (False, True):
+            taken[name + ", post_processed" * post_processed] = _least(
+                lambda name=name, post_processed=post_processed: decide(
+                    tune(name, evidence, labels, n_truth, post_processed), evidence
                 )
             )
     return taken
@@ -79,7 +79,7 @@ def exactness(labels: sparse.csr_array, q: float) -> dict[str, float]:
     n_truth = np.diff(corner.indptr)
     _, score = global_threshold(scores, corner, n_truth)
     tried = [mean_image_f1(apply_thresholds(scores, each), corner, n_truth) for each in np.unique(scores)]
-    ascent = tune("per-concept", Evidence(scores), corner, n_truth, amended=False)
+    ascent = tune("per-concept", Evidence(scores), corner, n_truth, post_process=False)
     return {
         "cuts_tried": len(tried),
         "exact_score": score,
@@ -108,8 +108,8 @@ def unseen(lists: Sequence[Path], q: float, n_concepts: int) -> dict[str, dict[s
             **{name: (name, plain, False) for name in ("global", "per-concept")},
             **{f"{name}, refined": (name, calibrated, True) for name in get_args(RuleName)},
         }
-        for way, (name, evidence, amended) in ways.items():
-            rule = tune(name, evidence[0], labels[0], n_truth[0], amended)
+        for way, (name, evidence, post_processed) in ways.items():
+            rule = tune(name, evidence[0], labels[0], n_truth[0], post_processed)
             found.setdefault(way, []).append(mean_image_f1(decide(rule, evidence[1]), labels[1], n_truth[1]))
     base = np.array(found["global"])
     return {

@@ -1,4 +1,4 @@
-"""A window of concepts, its linear model, and how its answers are decided: saved, loaded, asked."""
+"""A detector, the concepts of a window, and how its log-odds become answers: saved, loaded, asked."""
 
 from __future__ import annotations
 
@@ -12,31 +12,35 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.base import Detector
 from imageclef.detectors.calibration import Calibration
-from imageclef.detectors.logistic import LogisticRegression
 from imageclef.detectors.rules import Nearest, Rule
 from imageclef.detectors.selection import Decision
+from imageclef.detectors.table import DETECTORS
+from imageclef.detectors.task import Rows
 from imageclef.errors import ArtifactError
-from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.checkpoint import load_tensors, save_tensors
 
 _MODEL, _VOCABULARY = "classifier.safetensors", "vocabulary.tsv"
+_OF_DETECTOR = "detector."
 _BLOCK = 8192
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """What turns features into concepts.
+    """What turns images into concepts.
 
     Attributes:
         vocabulary: the concepts of the window.
-        model: one row of weights for each.
+        detector: gives one log-odds for each of them.
         decision: from log-odds to answers.
+        name: of the detector in `DETECTORS`.
     """
 
     vocabulary: Vocabulary
-    model: LogisticRegression
+    detector: Detector
     decision: Decision
+    name: str = "linear"
 
     @property
     def asks_for_neighbours(self) -> bool:
@@ -44,35 +48,39 @@ class Classifier:
         return bool(np.isfinite(self.decision.rule.copied_from))
 
     def answers(
-        self, features: FeatureSet, nearest: Nearest | None, most: int
+        self, rows: Rows, nearest: Nearest | None, most: int
     ) -> Iterator[tuple[list[tuple[str, ...]], NDArray[np.float32]]]:
         """Blocks of answers, in the order of the rows, with their probabilities.
 
         Args:
-            features: of n images.
+            rows: n images, with what the detector reads.
             nearest: of the same images, where the rule asks for it.
             most: concepts that an image may have, the least certain dropped first.
 
         Yields:
             The concepts of each image of a block, and its probabilities (n_block, n_concepts).
         """
-        for start in range(0, len(features), _BLOCK):
+        for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            log_odds = self.model.decision_function(features.features[block])
             near = None if nearest is None else nearest.take(block)
-            answers, scores = self.decision(log_odds, near, most)
+            answers, scores = self.decision(self.detector.log_odds(rows.take(block)), near, most)
             yield self.vocabulary.concepts_of(csr_array(answers)), scores
 
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
+        rule = self.decision.rule
         arrays = {
-            **self.model.state(),
+            **{f"{_OF_DETECTOR}{name}": array for name, array in self.detector.state().items()},
             "calibration.slopes": self.decision.calibration.slopes,
             "calibration.offsets": self.decision.calibration.offsets,
-            "rule.numbers": self.decision.rule.numbers,
+            "rule.parameters": rule.parameters,
         }
-        rule = self.decision.rule
-        about = {"rule": rule.name, "copied_from": float(rule.copied_from), "at_least": rule.at_least}
+        about = {
+            "detector": self.name,
+            "rule": rule.name,
+            "copied_from": float(rule.copied_from),
+            "at_least": rule.at_least,
+        }
         tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
         save_tensors(folder / _MODEL, tensors, about)
         self.vocabulary.write(folder / _VOCABULARY)
@@ -82,18 +90,25 @@ class Classifier:
         """Read what `save` wrote.
 
         Raises:
-            ArtifactError: a file is damaged.
+            ArtifactError: a file is damaged, or of another version.
         """
         tensors, about = load_tensors(folder / _MODEL)
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        vocabulary = Vocabulary.read(folder / _VOCABULARY)
         try:
-            calibration = Calibration(arrays.pop("calibration.slopes"), arrays.pop("calibration.offsets"))
-            numbers, copied_from = arrays.pop("rule.numbers"), float(about["copied_from"])
-            rule = Rule(about["rule"], numbers, copied_from, int(about["at_least"]))
-            model = LogisticRegression.from_state(arrays)
+            calibration = Calibration(arrays["calibration.slopes"], arrays["calibration.offsets"])
+            parameters, copied_from = arrays["rule.parameters"], float(about["copied_from"])
+            rule = Rule(about["rule"], parameters, copied_from, int(about["at_least"]))
+            kind = DETECTORS[about["detector"]]
+            state = {
+                name.removeprefix(_OF_DETECTOR): array
+                for name, array in arrays.items()
+                if name.startswith(_OF_DETECTOR)
+            }
+            detector = kind.from_state(state, vocabulary.concepts)
         except KeyError as error:
             raise ArtifactError(
                 f"{folder / _MODEL}: no {error}; expected a classifier of this version: delete {folder} "
                 "and run `imageclef classify` again"
             ) from None
-        return cls(Vocabulary.read(folder / _VOCABULARY), model, Decision(calibration, rule))
+        return cls(vocabulary, detector, Decision(calibration, rule), about["detector"])

@@ -1,4 +1,4 @@
-"""Fits that are kept on disk, so that a path over many strengths goes on where it was stopped."""
+"""A cache of fits on disk: a path over many values of C that was stopped goes on where it was."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from imageclef.learners.checkpoint import load_tensors, save_tensors
 
 @dataclass(frozen=True)
 class FitCache:
-    """A folder with one file for each strength; a file is used by the problem that it was made for only.
+    """A folder with one file for each C; a file is valid only for the problem that it was made for.
 
     Attributes:
-        folder: made if it is not there; None keeps nothing.
+        folder: created where missing; None stores nothing.
         problem: what everything in a file depends on, in words or as a digest.
     """
 
@@ -27,7 +27,7 @@ class FitCache:
     problem: str
 
     def save(self, c: float, position: Position, fit: Fit) -> None:
-        """Keep where a fit ended; the file appears whole or not at all."""
+        """Store where a fit ended; the file appears whole or not at all."""
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ class FitCache:
         save_tensors(self._path(self.folder, c), tensors, {"problem": self.problem})
 
     def load(self, c: float, device: torch.device) -> tuple[Position, Fit] | None:
-        """What `save` kept of this problem; None if it did not, or if the file is damaged."""
+        """What `save` stored for this problem; None if there is nothing, or if the file is damaged."""
         if self.folder is None:
             return None
         try:

@@ -18,26 +18,20 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, special
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import NDArray
+from scipy import sparse
 
 from imageclef.detectors.fit_cache import FitCache
 from imageclef.detectors.lbfgs import Limits
+from imageclef.detectors.moments import FeatureRows
 from imageclef.detectors.problem import ConvergenceReport, Fit, Problem
-from imageclef.detectors.rows import FeatureRows
 from imageclef.detectors.targets import ClassWeight
 from imageclef.errors import ConfigError, DataError
 from imageclef.features.feature_set import Matrix
 
 
-class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LogisticRegression:
     """L2-regularised logistic regression of many concepts on shared features.
-
-    A classifier of scikit-learn: it can be cloned, searched over and put into a pipeline. As there, an
-    argument is checked when fitting; an indicator matrix of labels asks for a column of answers for each
-    concept, and a vector of 0 and 1 for those of one concept, with probabilities of both classes.
 
     Args:
         c: scikit-learn's C, the weight of the data against 0.5 |w|^2; one number, or (n_concepts,).
@@ -46,15 +40,16 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         max_passes: over the rows, for any concept. What has not converged by then is in the report.
         device: "cpu", "cuda" or any other device of torch.
         block_rows: rows in memory at a time; by default 8,192 on the CPU and 65,536 on CUDA.
-        class_weight: None, every image counts 1; "balanced", an image counts n / (2 n_class); a number or
-            (n_concepts,) numbers, which positives count while negatives count 1; or a table {0: , 1: }.
+        class_weight: None, every image counts 1; "balanced", an image counts n / (2 n_class); a number, which
+            positives count while negatives count 1.
 
     Attributes:
         weights: (n_concepts, n_features) float32, for features as they come.
         intercepts: (n_concepts,) float64.
         report: how each concept's fit ended.
-        classes_: (n_concepts,) their numbers; after a vector of labels, its two classes.
-        n_features_in_: columns of the features.
+
+    Raises:
+        ConfigError: c is not a finite number above 0.
     """
 
     weights: NDArray[np.float32]
@@ -70,9 +65,9 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         block_rows: int | None = None,
         class_weight: ClassWeight = None,
     ) -> None:
+        _check_strengths(c)
         self.c = c
-        self.tolerance = tolerance
-        self.max_passes = max_passes
+        self.limits = Limits(tolerance, max_passes)
         self.device = device
         self.block_rows = block_rows
         self.class_weight = class_weight
@@ -80,96 +75,67 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(
         self,
         features: Matrix | NDArray[np.float32],
-        labels: sparse.csr_array | ArrayLike,
+        labels: sparse.csr_array,
         rows: NDArray[np.int64] | None = None,
         warm_start: LogisticRegression | None = None,
-        progress: Callable[[int], None] | None = None,
     ) -> Self:
         """Fit every concept.
 
         Args:
             features: (n_images, n_features), an array or a memory map.
-            labels: (n_rows, n_concepts), line i for the i-th of `rows`: sparse, where anything but 0 is a
-                positive, or dense with 0 and 1; or a vector (n_rows,) of 0 and 1.
+            labels: (n_rows, n_concepts), line i for the i-th of `rows`; anything but 0 is a positive.
             rows: (n_rows,) the rows of `features` to fit on; all by default.
             warm_start: a fitted model of the same shape to start from, say of another C or of a fit
                 that ended at `max_passes`.
-            progress: called after a pass with the number of concepts that it finished.
 
         Raises:
-            ConfigError: an argument of the model is not what it has to be.
-            DataError: a label is neither 0 nor 1.
+            ConfigError: a class weight is not what it has to be.
             TrainingError: a feature is not finite, or the shapes do not agree.
         """
-        _check_strengths(self.c)
-        limits = Limits(self.tolerance, self.max_passes)
         problem = Problem(features, labels, rows, self.device, self.block_rows, self.class_weight)
         if warm_start is None:
             start = problem.start()
         else:
             start = problem.start_from(warm_start.weights, warm_start.intercepts, self.c)
-        _, fit = problem.solve(start, self.c, limits, progress)
-        if not sparse.issparse(labels) and np.ndim(labels) == 1:
-            return self.take(fit, np.array([0, 1], dtype=np.asarray(labels).dtype))
+        _, fit = problem.solve(start, self.c, self.limits)
         return self.take(fit)
 
-    def take(self, fit: Fit, classes: NDArray[np.generic] | None = None) -> Self:
-        """Answer with what was fitted; `classes` (2,) are those of a vector of labels."""
+    def take(self, fit: Fit) -> Self:
+        """Answer with what was fitted."""
         self.weights, self.intercepts, self.report = fit.weights, fit.intercepts, fit.report
-        self.classes_ = np.arange(len(fit.weights)) if classes is None else classes
-        self.n_features_in_ = fit.weights.shape[1]
-        self._of_a_vector = classes is not None
         return self
 
-    def decision_function(self, features: Matrix | NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log-odds (n_images, n_concepts) of features (n_images, n_features); after a vector (n_images,)."""
-        check_is_fitted(self)
+    def log_odds(self, features: Matrix | NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-odds (n_images, n_concepts) of features (n_images, n_features).
+
+        Raises:
+            DataError: the features have another number of columns than those that it was fitted on.
+        """
         rows = FeatureRows(features, None, self.device, self.block_rows)
-        if rows.n_features != self.n_features_in_:
+        if rows.n_features != self.weights.shape[1]:
             raise DataError(
                 f"features have {rows.n_features} columns; "
-                f"expected {self.n_features_in_}, as the classifier was fitted on"
+                f"expected {self.weights.shape[1]}, as the classifier was fitted on"
             )
         weights = torch.from_numpy(self.weights).to(rows.device).T
         intercepts = torch.from_numpy(self.intercepts.astype(np.float32)).to(rows.device)
         scores = np.empty((len(rows), len(self.weights)), dtype=np.float32)
         for where, block in rows.blocks():
             scores[where] = torch.addmm(intercepts, block, weights).cpu().numpy()
-        return scores[:, 0] if self._of_a_vector else scores
+        return scores
 
-    def predict_proba(self, features: Matrix | NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (n_images, n_concepts), or of both classes (n_images, 2) after a vector."""
-        scores = self.decision_function(features)
-        probabilities: NDArray[np.float32] = special.expit(scores, out=scores)
-        if self._of_a_vector:
-            return np.column_stack([1 - probabilities, probabilities])
-        return probabilities
-
-    def predict(self, features: Matrix | NDArray[np.float32]) -> NDArray[np.generic]:
-        """Which concepts are likelier than not: (n_images, n_concepts) uint8, or the classes of a vector."""
-        likely = self.decision_function(features) > 0
-        answers: NDArray[np.generic] = (
-            self.classes_[likely.astype(int)] if self._of_a_vector else likely.view("u1")
-        )
-        return answers
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label, tags.classifier_tags.multi_class = True, False
-        return tags
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """Everything learned, as arrays by name."""
         named = {field.name: np.asarray(getattr(self.report, field.name)) for field in fields(self.report)}
         return {"weights": self.weights, "intercepts": self.intercepts, "c": np.asarray(self.c), **named}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, NDArray[np.generic]], device: str = "cpu") -> Self:
+    def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
         """A fitted model from what `state` returned."""
-        values = {name: np.asarray(value) for name, value in state.items()}
-        model = cls(c=values["c"].item() if values["c"].ndim == 0 else values["c"], device=device)
-        report = ConvergenceReport(**{field.name: values[field.name] for field in fields(ConvergenceReport)})
-        return model.take(Fit(values["weights"], values["intercepts"], report))
+        c = np.asarray(state["c"])
+        report = ConvergenceReport(**{field.name: state[field.name] for field in fields(ConvergenceReport)})
+        model = cls(c.item() if c.ndim == 0 else c)
+        return model.take(Fit(state["weights"], state["intercepts"], report))
 
 
 def regularisation_path(
@@ -183,7 +149,7 @@ def regularisation_path(
     block_rows: int | None = None,
     progress: Callable[[int], None] | None = None,
     class_weight: ClassWeight = None,
-    keep: Path | None = None,
+    cache: Path | None = None,
 ) -> list[LogisticRegression]:
     """One model for each C, from the strongest regularisation to the weakest, each starting at the last.
 
@@ -200,7 +166,7 @@ def regularisation_path(
         block_rows: rows in memory at a time.
         progress: called after a pass with the number of concepts it finished; in all n_concepts for each C.
         class_weight: see `LogisticRegression`.
-        keep: a folder where the fit of each C is kept as soon as it ended. A later call with the same
+        cache: a folder where the fit of each C is stored as soon as it ended. A later call with the same
             arguments goes on after the last one and ends with the same numbers. A file that is damaged, or
             was made with other arguments or data, is made anew.
 
@@ -209,7 +175,6 @@ def regularisation_path(
 
     Raises:
         ConfigError: a C or another argument is not what it has to be.
-        DataError: a label is neither 0 nor 1.
         TrainingError: a feature is not finite, or the shapes do not agree.
     """
     _check_strengths(cs)
@@ -218,14 +183,14 @@ def regularisation_path(
     position, models, last, tried = problem.start(), {}, min(cs), []
     for c in sorted({float(c) for c in cs}):
         tried.append(c)
-        fits = FitCache(keep, repr((problem.digest, tried, limits, block_rows)))
-        kept = fits.load(c, position.points.device)
-        if kept is None:
+        fits = FitCache(cache, repr((problem.digest, tried, limits, block_rows)))
+        stored = fits.load(c, position.points.device)
+        if stored is None:
             problem.reweigh(position, last, c)
             position, fit = problem.solve(position, c, limits, progress)
             fits.save(c, position, fit)
         else:
-            position, fit = kept
+            position, fit = stored
             problem.go_on()
             if progress is not None:
                 progress(len(fit.weights))

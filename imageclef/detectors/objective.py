@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import softplus
 
-from imageclef.detectors.rows import Moments, StandardisedRows
+from imageclef.detectors.moments import Moments, StandardisedRows
 from imageclef.detectors.targets import Labels, Positives
 
 LEAST_MARGIN = -40.0

@@ -8,12 +8,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse, special
 
 from imageclef.detectors.lbfgs import Limits, Solution, minimise
+from imageclef.detectors.moments import FeatureRows, Moments, StandardisedRows, take_moments
 from imageclef.detectors.objective import Objective, Position
-from imageclef.detectors.rows import FeatureRows, Moments, StandardisedRows, take_moments
 from imageclef.detectors.targets import ClassWeight, ClassWeights, Labels, indicator
 from imageclef.errors import TrainingError
 from imageclef.features.feature_set import Matrix
@@ -41,16 +41,6 @@ class ConvergenceReport:
     gradient_norms: NDArray[np.float64]
     total_passes: NDArray[np.int64]
 
-    def reasons(self) -> dict[int, str]:
-        """Why a concept was not fitted, or not to the end, by its column; the others are left out."""
-        reasons = {
-            int(concept): f"stopped after {self.passes[concept]} passes with an estimated "
-            f"{self.gaps[concept]:.1e} of its loss left to gain"
-            for concept in np.flatnonzero(~self.converged)
-        }
-        degenerate = np.flatnonzero(self.degenerate)
-        return reasons | dict.fromkeys(degenerate.tolist(), "no image or every image has it: nothing to fit")
-
 
 @dataclass(frozen=True)
 class Fit:
@@ -73,17 +63,17 @@ class Problem:
         rows: (n_rows,) the images to fit on; all of them if None.
         device: of torch.
         block_rows: rows in memory at a time.
-        class_weight: None, "balanced", or what a positive counts, one number or (n_concepts,).
+        class_weight: None, "balanced", or what a positive counts.
 
     Raises:
         TrainingError: a feature is not finite, or the shapes do not agree.
-        ConfigError: a class weight is not a finite number above 0, or there is not one for each concept.
+        ConfigError: a class weight is not a finite number above 0.
     """
 
     def __init__(
         self,
         features: Matrix | NDArray[np.float32],
-        labels: sparse.csr_array | ArrayLike,
+        labels: sparse.csr_array,
         rows: NDArray[np.int64] | None,
         device: str,
         block_rows: int | None,
@@ -186,7 +176,7 @@ class Problem:
 
 
 def _digest(moments: Moments, labels: sparse.csr_array, basis: torch.Tensor, weights: ClassWeights) -> str:
-    """Of the numbers themselves: positions stand in a basis that is theirs to the last bit."""
+    """Hash the exact moments: cached positions are valid only in this eigenbasis."""
     digest = hashlib.sha256(repr((labels.shape, basis.shape, basis.device.type)).encode())
     arrays = [getattr(moments, field.name) for field in fields(moments)]
     arrays += [basis.cpu().numpy(), labels.indptr, labels.indices, weights.negatives, weights.ratios]

@@ -1,11 +1,11 @@
 """Decision rules: from scores to answers, each tuned on the official per-image F1 by exact steps.
 
-    global        the concepts whose score reaches one cut
-    per-concept   the concepts whose score reaches a cut of their own
+    global        the concepts whose score reaches one threshold
+    per-concept   the concepts whose score reaches a threshold of their own
     fixed-k       the k concepts with the highest scores
     expected-f1   for each image as many of the highest as promise the best F1
 
-Two amendments follow each of them, in this order:
+Two steps of post-processing follow each of them, in this order:
 
     copied        where the nearest training image is similar enough, its concepts are the answer
     at least      an image that would be left without an answer gets its m highest concepts
@@ -72,14 +72,14 @@ class Rule:
 
     Attributes:
         name: which of the four.
-        numbers: (1,) float32, the cut, k, or the true concepts outside the vocabulary that an image has on
-            average; (n_concepts,) for cuts of their own.
+        parameters: (1,) float32, the threshold, k, or the true concepts outside the vocabulary that an image
+            has on average; (n_concepts,) for thresholds of their own.
         copied_from: the similarity from which the nearest image's concepts are the answer.
         at_least: concepts of an image that would have none.
     """
 
     name: RuleName
-    numbers: NDArray[np.float32]
+    parameters: NDArray[np.float32]
     copied_from: float = float("inf")
     at_least: int = 0
 
@@ -89,7 +89,7 @@ def tune(
     evidence: Evidence,
     labels: sparse.csr_array,
     n_truth: NDArray[np.int64],
-    amended: bool = True,
+    post_process: bool = True,
 ) -> Rule:
     """The rule of this name with the best mean per-image F1 on these images.
 
@@ -98,14 +98,14 @@ def tune(
         evidence: of n images that nothing was fitted to.
         labels: (n_images, n_concepts), sparse.
         n_truth: (n_images,), concepts of the truth in and outside the vocabulary.
-        amended: whether the two amendments are tuned after it; the first only where the evidence has
-            neighbours.
+        post_process: whether the two steps of post-processing are tuned too; the first only where the
+            evidence has neighbours.
 
     Raises:
         TrainingError: no image has truth.
     """
-    rule = Rule(name, _numbers(name, evidence.scores, labels, n_truth))
-    if not amended:
+    rule = Rule(name, _parameters(name, evidence.scores, labels, n_truth))
+    if not post_process:
         return rule
     if (nearest := evidence.nearest) is not None:
         gain = image_f1(nearest.labels, labels, n_truth) - image_f1(decide(rule, evidence), labels, n_truth)
@@ -137,15 +137,15 @@ def decide(rule: Rule, evidence: Evidence, most: int | None = None) -> sparse.cs
     return answers if most is None else limit(evidence.scores, answers, most)
 
 
-def _numbers(
+def _parameters(
     name: RuleName, scores: NDArray[np.float32], labels: sparse.csr_array, n_truth: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     match name:
         case "global":
             return np.array([global_threshold(scores, labels, n_truth)[0]], np.float32)
         case "per-concept":
-            cut, _ = global_threshold(scores, labels, n_truth)
-            return per_concept_thresholds(scores, labels, n_truth, cut)
+            threshold, _ = global_threshold(scores, labels, n_truth)
+            return per_concept_thresholds(scores, labels, n_truth, threshold)
         case "fixed-k":
             return np.array([best_k(scores, labels, n_truth)[0]], np.float32)
         case "expected-f1":
@@ -156,11 +156,11 @@ def _numbers(
 def _answers(rule: Rule, scores: NDArray[np.float32]) -> sparse.csr_array:
     match rule.name:
         case "global" | "per-concept":
-            return apply_thresholds(scores, rule.numbers)
+            return apply_thresholds(scores, rule.parameters)
         case "fixed-k":
-            return top_k(scores, int(rule.numbers[0]))
+            return top_k(scores, int(rule.parameters[0]))
         case "expected-f1":
-            return expected_f1_top_k(scores, float(rule.numbers[0]))
+            return expected_f1_top_k(scores, float(rule.parameters[0]))
 
 
 def _best_similarity(

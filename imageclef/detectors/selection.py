@@ -1,8 +1,8 @@
 """Which rule decides: chosen by cross-validation over groups, on images that nothing was fitted to.
 
-A rule with many numbers always does best on the images it was tuned on. Here each is tuned, calibration and
-all, on some of the held-out images and scored on the others, group by group. A rule is taken instead of the
-plain global cut only where it gains more than one standard error of the gain.
+A rule with many parameters always does best on the images it was tuned on. Here each is tuned, calibration
+and all, on some of the validation images and scored on the others, group by group. A rule is taken instead of
+the plain global threshold only where it gains more than one standard error of the gain.
 
 Reference: L. Breiman et al., "Classification and regression trees", 1984 (the rule of one standard error).
 """
@@ -53,7 +53,7 @@ CANDIDATES: dict[str, Candidate] = {
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class Validation:
     """Images that nothing was fitted to, n of them.
 
     Attributes:
@@ -73,9 +73,9 @@ class HeldOut:
     groups: NDArray[np.int64]
     folds: NDArray[np.int64]
 
-    def take(self, images: NDArray[np.int64]) -> HeldOut:
+    def take(self, images: NDArray[np.int64]) -> Validation:
         """Some of the images."""
-        return HeldOut(
+        return Validation(
             self.log_odds[images],
             self.labels[images],
             self.n_truth[images],
@@ -102,20 +102,20 @@ class Decision:
     def within(self, n_concepts: int) -> Decision:
         """That of the first concepts alone: without the columns that `windows.py` adds for tuning."""
         calibration = Calibration(self.calibration.slopes[:n_concepts], self.calibration.offsets[:n_concepts])
-        numbers = self.rule.numbers
-        return Decision(calibration, replace(self.rule, numbers=numbers[:n_concepts]))
+        parameters = self.rule.parameters
+        return Decision(calibration, replace(self.rule, parameters=parameters[:n_concepts]))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """How a candidate did on the held-out images, each decided by what was tuned on the other folds.
+    """How a candidate did on the validation images, each decided by what was tuned on the other folds.
 
     Attributes:
         name: of the candidate.
         answers: (n, n_concepts), sparse.
         scores: (n, n_concepts) float32, the probabilities that the candidate saw; shared with others.
         f1: (n,), NaN for images without truth.
-        gain: in mean F1, over the plain global cut.
+        gain: in mean F1, over the plain global threshold.
         spread: the standard error of the gain over groups.
         folds: the mean F1 of each fold.
     """
@@ -129,7 +129,7 @@ class Trial:
     folds: tuple[float, ...]
 
     @property
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """What is worth writing down."""
         score = float(np.nanmean(self.f1))
         return {"score": score, "gain": self.gain, "spread": self.spread, "folds": list(self.folds)}
@@ -139,7 +139,7 @@ class Trial:
         return replace(self, answers=self.answers[:, :n_concepts], scores=self.scores[:, :n_concepts])
 
 
-def tuned(name: str, held: HeldOut) -> Decision:
+def tuned(name: str, held: Validation) -> Decision:
     """A candidate tuned on all of some images.
 
     Raises:
@@ -148,7 +148,7 @@ def tuned(name: str, held: HeldOut) -> Decision:
     return _decision(CANDIDATES[name], _calibration(held, CANDIDATES[name].refined), held)
 
 
-def cross_validated(names: Iterable[str], held: HeldOut) -> list[Trial]:
+def cross_validated(names: Iterable[str], held: Validation) -> list[Trial]:
     """Try candidates on images that they were not tuned on.
 
     Args:
@@ -188,15 +188,15 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return max(worthy, key=lambda trial: trial.gain)
 
 
-def _calibration(held: HeldOut, refined: bool) -> Calibration:
+def _calibration(held: Validation, refined: bool) -> Calibration:
     return fit_calibration(held.log_odds, held.labels) if refined else plain(held.log_odds.shape[1])
 
 
-def _decision(candidate: Candidate, calibration: Calibration, held: HeldOut) -> Decision:
+def _decision(candidate: Candidate, calibration: Calibration, held: Validation) -> Decision:
     """The candidate's rule, tuned on these images."""
     nearest = held.nearest if candidate.copies else None
     evidence = Evidence(calibration.probabilities(held.log_odds), nearest)
-    rule = tune(candidate.rule, evidence, held.labels, held.n_truth, amended=candidate.refined)
+    rule = tune(candidate.rule, evidence, held.labels, held.n_truth, post_process=candidate.refined)
     return Decision(calibration, rule)
 
 
@@ -205,7 +205,7 @@ def _judged(
     answers: sparse.csr_array,
     scores: NDArray[np.float32],
     base: NDArray[np.float64] | None,
-    held: HeldOut,
+    held: Validation,
 ) -> Trial:
     f1 = np.where(held.n_truth > 0, image_f1(answers, held.labels, held.n_truth), np.nan)
     gains = f1 - (f1 if base is None else base)

@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 
-from imageclef.errors import ConfigError, DataError
+from imageclef.errors import ConfigError
 
-ClassWeight = Literal["balanced"] | Mapping[int, float] | float | NDArray[np.float64] | None
+ClassWeight = Literal["balanced"] | float | None
 
 
-def indicator(labels: sparse.sparray | sparse.spmatrix | ArrayLike) -> sparse.csr_array:
-    """Labels as a sparse indicator in canonical form, the caller's arrays left as they are.
+def indicator(labels: sparse.csr_array) -> sparse.csr_array:
+    """Labels as a sparse indicator in canonical form; the caller's arrays stay as they are.
 
     Args:
-        labels: sparse (n_rows, n_concepts), where anything but 0 is a positive; or a dense matrix of 0 and 1
-            of that shape; or a vector (n_rows,) of 0 and 1, which is one concept.
+        labels: (n_rows, n_concepts), where anything but 0 is a positive.
 
     Returns:
         (n_rows, n_concepts) bool: indices sorted, none twice, no zeros stored.
-
-    Raises:
-        DataError: a dense label is neither 0 nor 1, or the array has more than two dimensions.
     """
-    if sparse.issparse(labels):
-        positives = sparse.csr_array(labels, dtype=bool, copy=True)
-        positives.sum_duplicates()
-        positives.eliminate_zeros()
-        return positives
-    dense = np.asarray(labels)
-    if dense.ndim not in (1, 2):
-        raise DataError(f"labels have shape {dense.shape}; expected (n_rows,) or (n_rows, n_concepts)")
-    strange = (dense != 0) & (dense != 1)
-    if strange.any():
-        where = tuple(int(i) for i in np.argwhere(strange)[0])
-        raise DataError(f"labels: {dense[where]!s} at {where}; expected 0 or 1")
-    return sparse.csr_array(dense.reshape(len(dense), -1).astype(bool))
+    positives = sparse.csr_array(labels, dtype=bool, copy=True)
+    positives.sum_duplicates()
+    positives.eliminate_zeros()
+    return positives
 
 
 @dataclass(frozen=True)
@@ -61,35 +48,25 @@ class ClassWeights:
         """Weights as scikit-learn means them.
 
         Args:
-            class_weight: None, every image counts 1; "balanced", an image counts n / (2 n_class); a number
-                or (n_concepts,) numbers, which positives count while negatives count 1; a table {0: what
-                negatives count, 1: what positives count}, 1 where it says nothing.
+            class_weight: None, every image counts 1; "balanced", an image counts n / (2 n_class); a number,
+                which positives count while negatives count 1.
             prevalences: (n_concepts,) the share of the images that have each concept.
 
         Raises:
-            ConfigError: a weight is not a finite number above 0, or there is not one for each concept.
+            ConfigError: the weight is not a finite number above 0.
         """
         ones = np.ones_like(prevalences)
         if class_weight is None:
             return cls(ones, ones)
-        if isinstance(class_weight, str):
-            if class_weight != "balanced":
-                raise ConfigError(f"class weight is '{class_weight}'; expected 'balanced' or numbers")
+        if class_weight == "balanced":
             both = (prevalences > 0) & (prevalences < 1)
             negatives = np.divide(0.5, 1 - prevalences, out=ones.copy(), where=both)
             return cls(negatives, np.divide(1 - prevalences, prevalences, out=ones.copy(), where=both))
-        table = class_weight if isinstance(class_weight, Mapping) else {1: class_weight}
-        if not set(table) <= {0, 1}:
-            raise ConfigError(f"class weight is {class_weight}; expected no classes but 0 and 1")
-        counts = [np.asarray(table.get(number, 1.0), dtype=np.float64) for number in (0, 1)]
-        for numbers in counts:
-            if not (np.isfinite(numbers).all() and (numbers > 0).all()):
-                raise ConfigError(f"class weight is {class_weight}; expected finite numbers above 0")
-            if numbers.shape not in ((), prevalences.shape):
-                raise ConfigError(
-                    f"class weight has shape {numbers.shape}; expected one number or {prevalences.shape}"
-                )
-        return cls(counts[0] * ones, counts[1] / counts[0] * ones)
+        if isinstance(class_weight, str) or not (np.isfinite(class_weight) and class_weight > 0):
+            raise ConfigError(
+                f"class weight is {class_weight!r}; expected 'balanced' or a finite number above 0"
+            )
+        return cls(ones, class_weight * ones)
 
 
 @dataclass(frozen=True)

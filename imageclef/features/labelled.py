@@ -1,4 +1,4 @@
-"""Images that have both features and concepts, in two parts: one to fit on, one to tune on."""
+"""Images that have both features and concepts, split into a training part and a validation part."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Labelled:
     """Images with features and concepts.
 
     Attributes:
-        rows: of the feature set, (n,).
-        held: which of them are held out, (n,).
+        rows: of the feature set or store, (n,).
+        held: True for the images of the validation part, (n,).
         labels: of the concepts of the vocabulary, (n, n_concepts).
         n_truth: concepts of each image in and outside the vocabulary, (n,).
         groups: the number of each one's group (patient, study), (n,).
@@ -30,12 +30,12 @@ class Labelled:
     folds: NDArray[np.int64]
 
     @property
-    def fitted(self) -> Labelled:
+    def train(self) -> Labelled:
         """The part that models are fitted on."""
         return self._part(~self.held)
 
     @property
-    def tuned(self) -> Labelled:
+    def validation(self) -> Labelled:
         """The part that thresholds, k and the strength of the penalty are tuned on."""
         return self._part(self.held)
 

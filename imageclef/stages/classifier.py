@@ -1,7 +1,8 @@
-"""Classify: logistic regression on the most frequent concepts, decided by the rule that does best; a run."""
+"""Classify: a detector of the most frequent concepts, decided by the rule that does best; a run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from scipy.sparse import csr_array
 
 from imageclef.config import Config
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.base import Source
 from imageclef.detectors.classifier import Classifier
-from imageclef.detectors.fitting import AUTO, Fit, Plan, fit_classifier
+from imageclef.detectors.fitting import AUTO, Fit, fit_classifier
 from imageclef.detectors.rules import Nearest
 from imageclef.detectors.selection import PLAIN
+from imageclef.detectors.table import DETECTORS, choose
+from imageclef.detectors.task import Rows, Task
 from imageclef.errors import ConfigError
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
@@ -24,16 +28,18 @@ from imageclef.runs.evaluate import official_f1
 from imageclef.runs.parts import Part
 from imageclef.runs.runfile import run_name
 from imageclef.runs.scores import Scores
-from imageclef.stages.labelled import labelled, required_concepts
+from imageclef.stages.labelled import labelled, required_concepts, rows_read
 from imageclef.stages.nearest import nearest_images
 from imageclef.stages.publish import publish_run
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Artifact, Recipe, building, open_artifact, up_to_date
-from imageclef.workspace import TRAIN, Collection, Workspace
+from imageclef.workspace import TRAIN, Workspace
 
-_FITS, _ANSWERS, _SCORES = "fits", "held-out-answers.safetensors", "held-out-scores.safetensors"
+_CACHE, _ANSWERS, _SCORES = "fits", "held-out-answers.safetensors", "held-out-scores.safetensors"
 _CONCEPTS = "concepts.csv"
 _COPIES = "+nearest"
+_SHOWN = {"linear": "logistic regression"}
+_MADE_FROM: dict[Source, str] = {"features": "features", "pixels": "store", "ids": "collection"}
 
 
 def classify(
@@ -61,33 +67,44 @@ def classify(
         ConfigError: a rule that a window of several cannot be decided by.
     """
     workspace, report = Workspace(_asked(config, top, offset)), Report("classify")
-    features, train = workspace.features(TRAIN), workspace.collection(TRAIN)
-    report.read.append(f"{workspace.features_label} of {TRAIN}: {count_of(len(features), 'row')}")
+    name, own = choose(workspace.config.detector)
+    reads = DETECTORS[name].reads
+    (rows, digest), train = rows_read(workspace, TRAIN, reads), workspace.collection(TRAIN)
+    report.read.append(f"{workspace.features_label} of {TRAIN}: {count_of(len(rows), 'row')}")
     targets = [
-        (workspace.collection(name), workspace.features(name)) for name in workspace.answered(collection)
+        (workspace.collection(target), *rows_read(workspace, target, reads))
+        for target in workspace.answered(collection)
     ]
     window = workspace.config.classify
     vocabulary = Vocabulary.count(required_concepts(train).values()).window(window.top, window.offset)
-    data = labelled(workspace, train, features, vocabulary)
-    artifact = _fitted(workspace, train, features, data, vocabulary, report, reporter or Silent(), force)
+    task = Task(
+        rows,
+        labelled(workspace, train, rows.ids, vocabulary),
+        vocabulary,
+        window,
+        own,
+        str(workspace.device),
+        reporter=reporter or Silent(),
+    )
+    artifact = _fitted(workspace, name, task, digest, report, force)
     classifier, held_out = Classifier.load(artifact.path), artifact.manifest["figures"]
     held_answers = Scores.read(artifact.path / _ANSWERS).answers(workspace.edition.max_concepts)
     held_part = Part(held_answers, Scores.read(artifact.path / _SCORES))
     runs = []
-    for target, rows in targets:
-        part = _answers(workspace, classifier, data, target.name, rows)
+    for target, asked, source in targets:
+        part = _answers(workspace, classifier, task.data, target.name, asked)
         about = {
             "features": workspace.features_label,
-            "classifier": "logistic regression",
+            "classifier": _SHOWN.get(name, name),
             "top": window.top,
             "offset": window.offset,
             "held_out": held_out,
             "made_from": {
                 "classifier": artifact.digest,
-                "features": workspace.features_digest(target.name),
+                _MADE_FROM[reads]: source,
             },
         }
-        name_at = partial(run_name, workspace.run_label, window.top, window.offset)
+        name_at = partial(run_name, workspace.detector_run_label, window.top, window.offset)
         beside = (artifact.path / _CONCEPTS,)
         runs.append(publish_run(workspace, target, part, held_part, name_at, about, report, beside))
     report.figures["held_out"] = held_out
@@ -103,12 +120,16 @@ def _asked(config: Config, top: int | None, offset: int | None) -> Config:
             f"classify.rule = '{settings.rule}' from rank {settings.offset}: a window that will be joined "
             f"with others is decided by one cut; expected '{AUTO}' or '{PLAIN}'"
         )
+    name, _ = choose(config.detector)
+    if settings.rule.endswith(_COPIES) and DETECTORS[name].reads != "features":
+        raise ConfigError(
+            f"classify.rule = '{settings.rule}': the detector '{name}' reads no features by which an image "
+            f"has a nearest one; expected '{AUTO}' or a rule without {_COPIES}"
+        )
     return config.model_copy(update={"classify": settings})
 
 
-def _answers(
-    workspace: Workspace, classifier: Classifier, data: Labelled, name: str, features: FeatureSet
-) -> Part:
+def _answers(workspace: Workspace, classifier: Classifier, data: Labelled, name: str, rows: Rows) -> Part:
     """The concepts of each image of a collection, and the scores that they come from."""
     nearest = None
     if classifier.asks_for_neighbours:
@@ -116,65 +137,51 @@ def _answers(
     answers: dict[str, tuple[str, ...]] = {}
     parts = []
     concepts, most = classifier.vocabulary.concepts, workspace.edition.max_concepts
-    for lists, scores in classifier.answers(features, nearest, most):
-        ids = features.ids[len(answers) : len(answers) + len(lists)]
+    for lists, scores in classifier.answers(rows, nearest, most):
+        ids = rows.ids[len(answers) : len(answers) + len(lists)]
         answers.update(zip(ids, lists, strict=True))
         parts.append(Scores.highest(ids, concepts, scores))
     return Part(answers, Scores.joined(parts))
 
 
 def _fitted(
-    workspace: Workspace,
-    train: Collection,
-    features: FeatureSet,
-    data: Labelled,
-    vocabulary: Vocabulary,
-    report: Report,
-    reporter: Reporter,
-    force: bool,
+    workspace: Workspace, name: str, task: Task, digest: str, report: Report, force: bool
 ) -> Artifact:
     """The classifier's artifact, made now or found up to date."""
-    settings = workspace.config.classify
+    settings, config = task.classify, workspace.config
     path = workspace.classifier_path(settings.top, settings.offset)
     about = {
         **settings.model_dump(),
-        "split": workspace.config.split.model_dump(),
+        "detector": {"name": name, **task.settings.model_dump(mode="json")},
+        "split": config.split.model_dump(),
         "device": workspace.device.type,
     }
-    made_from = {
-        "features": workspace.features_digest(TRAIN),
-        "collection": workspace.artifact("collection", TRAIN).digest,
-    }
-    recipe = Recipe("classify", about, made_from)
+    collection = workspace.artifact("collection", TRAIN).digest
+    kind = DETECTORS[name]
+    recipe = Recipe("classify", about, {_MADE_FROM[kind.reads]: digest, "collection": collection})
     if not force and (found := up_to_date(path, recipe)):
         report.skipped.append(f"{shown(path)}: up to date")
         return found
-    plan = Plan(
-        settings.cs if isinstance(settings.c, str) else (settings.c,),
-        per_concept=settings.c == "per-concept",
-        rule=settings.rule,
-        class_weight=settings.class_weight,
-        refit=settings.refit,
-        joined=settings.offset > 0,
-        device=str(workspace.device),
-    )
-    nearest = None
-    if plan.rule.endswith(_COPIES) or (plan.rule == AUTO and not plan.joined):
-        unit = workspace.features(TRAIN, unit=True)
-        held = FeatureSet([features.ids[row] for row in data.tuned.rows], unit.features[data.tuned.rows])
-        nearest = _nearest(workspace, data.fitted, held)
+    nearest = None if kind.reads != "features" else _nearest_of_validation(workspace, task)
     figures: dict[str, Any] = {}
-    # For each strength weights, a position and its gradient are kept to go on from; then the weights chosen.
-    needs = 4 * len(vocabulary) * features.n_features * (3 * len(plan.cs) + 1)
-    with building(path, recipe, needs=needs, scratch=(_FITS,), force=force, figures=figures) as folder:
-        bar = reporter.progress("fitting", len(plan.cs) * len(vocabulary), "concepts")
-        with bar as advance:
-            fit = fit_classifier(features, data, vocabulary, plan, nearest, advance, folder / _FITS)
-        figures |= fit.figures
-        figures["score_constant"] = _constant_score(workspace, train, features, data)
-        _save(folder, fit, [features.ids[row] for row in data.tuned.rows])
+    needs = kind.disk_needs(task)
+    with building(path, recipe, needs=needs, scratch=(_CACHE,), force=force, figures=figures) as folder:
+        fit = fit_classifier(name, replace(task, cache=folder / _CACHE), nearest)
+        figures |= fit.metrics
+        figures["score_constant"] = _constant_score(workspace, task)
+        _save(folder, fit, [task.rows.ids[row] for row in task.data.validation.rows])
     report.wrote.append(shown(path))
     return open_artifact(path, "imageclef classify")
+
+
+def _nearest_of_validation(workspace: Workspace, task: Task) -> Nearest | None:
+    """The nearest training image of each validation image; None where no rule to be tried may copy it."""
+    rule = task.classify.rule
+    if not (rule.endswith(_COPIES) or (rule == AUTO and not task.joined)):
+        return None
+    unit, rows = workspace.features(TRAIN, unit=True), task.data.validation.rows
+    asked = FeatureSet([unit.ids[row] for row in rows.tolist()], unit.features[rows])
+    return _nearest(workspace, task.data.train, asked)
 
 
 def _save(folder: Path, fit: Fit, held_ids: list[str]) -> None:
@@ -193,12 +200,12 @@ def _nearest(workspace: Workspace, data: Labelled, queries: FeatureSet) -> Neare
     return nearest_images(trained, data.rows, data.labels, queries.features, str(workspace.device))
 
 
-def _constant_score(workspace: Workspace, train: Collection, features: FeatureSet, data: Labelled) -> float:
-    """What the constant answer of the fitted part scores on the held-out part."""
-    concepts = required_concepts(train)
+def _constant_score(workspace: Workspace, task: Task) -> float:
+    """What the constant answer of the training part scores on the validation part."""
+    concepts, ids = required_concepts(workspace.collection(TRAIN)), task.rows.ids
 
     def lists(part: Labelled) -> dict[str, tuple[str, ...]]:
-        return {features.ids[row]: concepts[features.ids[row]] for row in part.rows}
+        return {ids[row]: concepts[ids[row]] for row in part.rows}
 
-    held = lists(data.tuned)
-    return official_f1(dict.fromkeys(held, constant_answer(lists(data.fitted))), held, workspace.edition)
+    held = lists(task.data.validation)
+    return official_f1(dict.fromkeys(held, constant_answer(lists(task.data.train))), held, workspace.edition)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from imageclef.data.concept_list import ConceptLists
 from imageclef.data.splits import group_folds, held_out
 from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.base import Source
+from imageclef.detectors.task import Rows
 from imageclef.errors import DataError
-from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
 from imageclef.workspace import Collection, Workspace
 
@@ -22,24 +23,28 @@ N_FOLDS = 5
 """Of the held-out part, for choosing a rule; fewer groups than that are not divided."""
 
 
-def labelled(
-    workspace: Workspace, train: Collection, features: FeatureSet, vocabulary: Vocabulary
-) -> Labelled:
-    """Join features and concepts of the training collection, and split it.
+def labelled(workspace: Workspace, train: Collection, names: list[str], vocabulary: Vocabulary) -> Labelled:
+    """Find the rows of the training collection that have concepts, and split them.
+
+    Args:
+        workspace: names the split.
+        train: the training collection.
+        names: the image of each row of a feature set or a store.
+        vocabulary: of the labels' columns.
 
     Raises:
         DataError: it has no concept list, or no image of the list has features.
     """
     concepts = required_concepts(train)
-    rows = np.flatnonzero([image_id in concepts for image_id in features.ids])
-    lists = [concepts[features.ids[row]] for row in rows]
-    held = held_out_rows(workspace, train, features.ids)[rows]
+    rows = np.flatnonzero([image_id in concepts for image_id in names])
+    lists = [concepts[names[row]] for row in rows]
+    held = held_out_rows(workspace, train, names)[rows]
     if not held.any() or held.all():
         raise DataError(
             f"{len(rows)} images of collection train have features and concepts, {int(held.sum())} of them "
             "held out; expected some on either side"
         )
-    ids = [features.ids[row] for row in rows]
+    ids = [names[row] for row in rows]
     return Labelled(
         rows,
         held,
@@ -48,6 +53,23 @@ def labelled(
         _group_numbers(ids, train.groups),
         _folds(ids, held, train.groups, workspace.config.split.seed),
     )
+
+
+def rows_read(workspace: Workspace, name: str, reads: Source) -> tuple[Rows, str]:
+    """What a detector reads of a collection, and the digest of it.
+
+    Raises:
+        MissingArtifact: it has not been made.
+    """
+    match reads:
+        case "features":
+            features = workspace.features(name)
+            return Rows(features.ids, of_features=features.features), workspace.features_digest(name)
+        case "pixels":
+            store = workspace.store(name)
+            return Rows(store.ids, of_pixels=store.images), workspace.artifact("store", name).digest
+        case "ids":
+            return Rows(workspace.collection(name).ids), workspace.artifact("collection", name).digest
 
 
 def _group_numbers(ids: Sequence[str], groups: Mapping[str, str]) -> NDArray[np.int64]:

@@ -67,9 +67,9 @@ def knn(config: Config, collection: str | None = None, reporter: Reporter | None
         (workspace.collection(name), workspace.features(name, unit=True))
         for name in workspace.answered(collection)
     ]
-    data = labelled(workspace, train, features, vocabulary)
+    data = labelled(workspace, train, features.ids, vocabulary)
     held = _held_out(workspace, features, data)
-    choice = _tuned(workspace, held, data.tuned, reporter or Silent())
+    choice = _tuned(workspace, held, data.validation, reporter or Silent())
     figures = {"vote": choice.vote, "k": choice.k, "cut": choice.cut, "score_held_out": choice.score}
     labels = vocabulary.labels([concepts.get(image_id, ()) for image_id in index.ids])
     held_part = _voted(workspace, choice, held, vocabulary)
@@ -103,7 +103,7 @@ def _voted(workspace: Workspace, choice: Choice, asked: _Neighbours, vocabulary:
 
 def _held_out(workspace: Workspace, features: FeatureSet, data: Labelled) -> _Neighbours:
     """The neighbours of the held-out images in the other part."""
-    fitted, tuned, matrix = data.fitted, data.tuned, features.features
+    fitted, tuned, matrix = data.train, data.validation, features.features
     ids = [features.ids[row] for row in fitted.rows]
     index = Index.build(matrix[fitted.rows], ids, workspace.config.index.metric, str(workspace.device))
     distances, rows = index.search(matrix[tuned.rows], max(workspace.config.knn.ks))

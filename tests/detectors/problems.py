@@ -6,9 +6,11 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import sparse, special
 from sklearn.linear_model import LogisticRegression as Oracle
 from sklearn.utils.class_weight import compute_sample_weight
+
+from imageclef.detectors.logistic import LogisticRegression
 
 Float64 = NDArray[np.float64]
 
@@ -29,6 +31,12 @@ def standardised(features: NDArray[np.float32]) -> Float64:
     x = features.astype(np.float64)
     deviation = x.std(axis=0)
     result: Float64 = (x - x.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    return result
+
+
+def probabilities(model: LogisticRegression, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The sigmoid of the log-odds, (n_images, n_concepts)."""
+    result: NDArray[np.float32] = special.expit(model.log_odds(features))
     return result
 
 

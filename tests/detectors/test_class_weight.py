@@ -8,8 +8,8 @@ import torch
 from scipy import sparse
 
 from imageclef.detectors.logistic import LogisticRegression, regularisation_path
+from imageclef.detectors.moments import FeatureRows, StandardisedRows, take_moments
 from imageclef.detectors.objective import Objective
-from imageclef.detectors.rows import FeatureRows, StandardisedRows, take_moments
 from imageclef.detectors.targets import Labels, indicator
 from tests.detectors.problems import drawn, oracle_objective, reached_objective, standardised
 
@@ -27,25 +27,6 @@ def test_reaches_the_objective_of_scikit_learn(class_weight: float | str, c: flo
         assert model.report.losses[concept] * c * len(y) == pytest.approx(expected, rel=2e-5)
 
 
-def test_each_concept_may_have_its_own() -> None:
-    features, labels = drawn(n_concepts=3)
-    model = LogisticRegression(class_weight=np.array([1.0, 20.0, 0.3])).fit(features, labels)
-    plain = LogisticRegression().fit(features, labels)
-    assert model.report.losses[0] == pytest.approx(plain.report.losses[0], rel=1e-6)
-    for concept, weight in [(1, 20.0), (2, 0.3)]:
-        single = LogisticRegression(class_weight=weight).fit(features, labels)
-        assert model.report.losses[concept] == pytest.approx(single.report.losses[concept], rel=1e-6)
-
-
-def test_a_table_of_both_classes_is_scikit_learn_s() -> None:
-    features, labels = drawn(n_concepts=2)
-    table = {0: 0.5, 1: 6.0}
-    model = LogisticRegression(class_weight=table).fit(features, labels)
-    for concept, y in enumerate(labels.toarray().T):
-        expected = oracle_objective(features, y, 1.0, table)
-        assert model.report.losses[concept] * len(y) == pytest.approx(expected, rel=2e-5)
-
-
 def test_a_weight_of_one_is_no_weight() -> None:
     features, labels = drawn()
     np.testing.assert_array_equal(
@@ -59,7 +40,7 @@ def test_a_rare_concept_in_balance(positives: int) -> None:
     features, _ = drawn(n=3000)
     y = np.zeros(3000, bool)
     y[[5, 700][:positives]] = True
-    model = LogisticRegression(class_weight="balanced").fit(features, y)
+    model = LogisticRegression(class_weight="balanced").fit(features, sparse.csr_array(y[:, None]))
     assert model.report.converged.all()
     reached = reached_objective(features, y, model.weights[0], model.intercepts[0], 1.0, "balanced")
     assert reached == pytest.approx(oracle_objective(features, y, 1.0, "balanced"), rel=2e-5)
@@ -70,7 +51,9 @@ def test_small_blocks_some_rows_and_concepts_that_have_left_change_nothing() -> 
     dense = labels.toarray()
     dense[:, 2], dense[:, 5] = False, True
     rows = np.random.default_rng(1).permutation(500)[:300]
-    some = LogisticRegression(tolerance=1e-9, class_weight="balanced").fit(features[rows], dense[rows])
+    some = LogisticRegression(tolerance=1e-9, class_weight="balanced").fit(
+        features[rows], sparse.csr_array(dense[rows])
+    )
     assert some.report.degenerate.tolist() == [False, False, True, False, False, True, False, False]
     small = LogisticRegression(tolerance=1e-9, block_rows=37, class_weight="balanced").fit(
         features, sparse.csr_array(dense[rows]), rows

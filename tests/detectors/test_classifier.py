@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imageclef.config import ClassifySettings
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.detectors.classifier import Classifier
-from imageclef.detectors.fitting import Plan, fit_classifier
+from imageclef.detectors.fitting import fit_classifier
 from imageclef.detectors.rules import Nearest
+from imageclef.detectors.task import Rows, Task
 from imageclef.errors import ArtifactError
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
@@ -21,9 +23,10 @@ from tests.detectors.conftest import HELD, N
 def classifier(
     features: FeatureSet, data: Labelled, vocabulary: Vocabulary, request: pytest.FixtureRequest
 ) -> Classifier:
-    near = Nearest(data.tuned.labels, np.linspace(0, 1, HELD, dtype=np.float32))
-    plan = Plan((0.1,), rule=request.param)
-    return fit_classifier(features, data, vocabulary, plan, near, lambda n: None).classifier
+    near = Nearest(data.validation.labels, np.linspace(0, 1, HELD, dtype=np.float32))
+    settings = ClassifySettings(cs=(0.1,), rule=request.param)
+    task = Task(Rows(features.ids, features.features), data, vocabulary, settings)
+    return fit_classifier("linear", task, near).classifier
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,11 @@ def nearest(data: Labelled) -> Nearest:
 def all_answers(
     classifier: Classifier, features: FeatureSet, nearest: Nearest, most: int
 ) -> list[tuple[str, ...]]:
-    return list(chain.from_iterable(lists for lists, _ in classifier.answers(features, nearest, most)))
+    return list(
+        chain.from_iterable(
+            lists for lists, _ in classifier.answers(Rows(features.ids, features.features), nearest, most)
+        )
+    )
 
 
 def test_what_is_loaded_answers_as_what_was_saved(
@@ -63,9 +70,10 @@ def test_an_image_like_one_of_training_gets_its_concepts(
     features: FeatureSet, data: Labelled, vocabulary: Vocabulary
 ) -> None:
     """Neighbours that are always right are always asked."""
-    right = Nearest(data.tuned.labels, np.ones(HELD, np.float32))
-    plan = Plan((0.1,), rule="calibrated+nearest")
-    classifier = fit_classifier(features, data, vocabulary, plan, right, lambda n: None).classifier
+    right = Nearest(data.validation.labels, np.ones(HELD, np.float32))
+    settings = ClassifySettings(cs=(0.1,), rule="calibrated+nearest")
+    task = Task(Rows(features.ids, features.features), data, vocabulary, settings)
+    classifier = fit_classifier("linear", task, right).classifier
     assert classifier.asks_for_neighbours
     near = Nearest(data.labels, np.ones(N, np.float32))
     answers = all_answers(classifier, features, near, 100)
@@ -79,9 +87,9 @@ def test_a_damaged_file_is_named(classifier: Classifier, tmp_path: Path) -> None
     classifier.save(tmp_path)
     path = tmp_path / "classifier.safetensors"
     tensors, about = load_tensors(path)
-    del tensors["rule.numbers"]
+    del tensors["rule.parameters"]
     save_tensors(path, tensors, about)
-    with pytest.raises(ArtifactError, match=r"no 'rule\.numbers'; expected a classifier of this version"):
+    with pytest.raises(ArtifactError, match=r"no 'rule\.parameters'; expected a classifier of this version"):
         Classifier.load(tmp_path)
     path.write_bytes(b"short")
     with pytest.raises(ArtifactError, match=r"classifier\.safetensors: not a checkpoint"):

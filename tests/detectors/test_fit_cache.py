@@ -28,7 +28,7 @@ def path_of(
 ) -> list[LogisticRegression]:
     features, labels = drawn()
     asked = {"features": features, "labels": labels, "cs": CS, "class_weight": "balanced", **changed}
-    return regularisation_path(**asked, keep=keep, progress=progress)  # type: ignore[arg-type]
+    return regularisation_path(**asked, cache=keep, progress=progress)  # type: ignore[arg-type]
 
 
 def assert_same_bytes(models: list[LogisticRegression], others: list[LogisticRegression]) -> None:

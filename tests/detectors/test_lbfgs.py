@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from imageclef.detectors.lbfgs import FIRST_DAMPING, Descent, Limits, minimise
+from imageclef.detectors.moments import FeatureRows, StandardisedRows, take_moments
 from imageclef.detectors.objective import Objective
-from imageclef.detectors.rows import FeatureRows, StandardisedRows, take_moments
 from imageclef.detectors.targets import Labels, indicator
 
 
@@ -16,9 +17,10 @@ def rare_concepts(n: int = 300, d: int = 60, n_concepts: int = 12) -> tuple[Obje
     labels = np.zeros((n, n_concepts), bool)
     for concept in range(n_concepts):
         labels[np.argsort(features[:, concept])[-3 - concept :], concept] = True
+    truth = sparse.csr_array(labels)
     rows = FeatureRows(features, None, "cpu")
-    moments = take_moments(rows, indicator(labels))
-    plain = Labels(indicator(labels), np.ones(n_concepts), torch.device("cpu"))
+    moments = take_moments(rows, indicator(truth))
+    plain = Labels(indicator(truth), np.ones(n_concepts), torch.device("cpu"))
     return Objective(StandardisedRows(rows, moments), moments, plain), torch.full((n_concepts,), 1 / n)
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from imageclef.detectors import lbfgs
 from imageclef.detectors.logistic import LogisticRegression, regularisation_path
 from imageclef.errors import ConfigError, DataError, TrainingError
-from tests.detectors.problems import drawn, oracle_objective, reached_objective
+from tests.detectors.problems import drawn, oracle_objective, probabilities, reached_objective
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
@@ -53,11 +53,9 @@ def test_one_positive_is_fitted_and_none_or_all_are_named() -> None:
     reached = reached_objective(features, dense[:, 0], model.weights[0], model.intercepts[0], 1.0)
     assert reached == pytest.approx(oracle_objective(features, dense[:, 0], 1.0), rel=1e-4)
     assert not model.weights[1:].any()
-    probabilities = model.predict_proba(features)
-    assert np.allclose(probabilities[:, 1], 0.5 / 400)
-    assert np.allclose(probabilities[:, 2], 1 - 0.5 / 400)
-    nothing = "no image or every image has it: nothing to fit"
-    assert model.report.reasons() == {1: nothing, 2: nothing}
+    found = probabilities(model, features)
+    assert np.allclose(found[:, 1], 0.5 / 400)
+    assert np.allclose(found[:, 2], 1 - 0.5 / 400)
 
 
 def test_constant_and_repeated_columns_do_no_harm() -> None:
@@ -79,7 +77,7 @@ def test_more_features_than_rows(n: int, d: int, c: float) -> None:
     features, labels = drawn(n=n, d=d, n_concepts=3)
     dense = labels.toarray()
     dense[0], dense[1] = True, False
-    model = LogisticRegression(c).fit(features, dense)
+    model = LogisticRegression(c).fit(features, sparse.csr_array(dense))
     assert model.report.converged.all()
     for concept, y in enumerate(dense.T):
         reached = reached_objective(features, y, model.weights[concept], model.intercepts[concept], c)
@@ -94,7 +92,7 @@ def test_columns_of_very_unlike_scales() -> None:
     assert model.report.converged.all()
     np.testing.assert_allclose(model.report.losses, plain.report.losses, rtol=1e-6)
     np.testing.assert_allclose(
-        model.predict_proba(features * scales), plain.predict_proba(features), rtol=1e-3, atol=1e-5
+        probabilities(model, features * scales), probabilities(plain, features), rtol=1e-3, atol=1e-5
     )
 
 
@@ -102,12 +100,12 @@ def test_nothing_to_fit_at_all() -> None:
     features, _ = drawn()
     dense = np.zeros((400, 3), bool)
     dense[:, 1] = True
-    for labels in (dense, dense[:, :0]):
+    for labels in (sparse.csr_array(dense), sparse.csr_array(dense[:, :0])):
         counts: list[int] = []
         models = regularisation_path(features, labels, [0.1, 1.0], progress=counts.append)
         assert all(model.report.degenerate.all() for model in models)
         assert sum(counts) == 2 * labels.shape[1]
-        assert np.isfinite(models[0].predict_proba(features)).all()
+        assert np.isfinite(probabilities(models[0], features)).all()
         assert LogisticRegression(class_weight="balanced").fit(features, labels).report.degenerate.all()
 
 
@@ -129,7 +127,7 @@ def test_columns_that_are_the_label_itself(class_weight: str | None) -> None:
     features, labels = drawn(n=3000)
     y = labels[:, [3]].toarray().ravel()
     exact = np.hstack([features, y[:, None], 1000 * y[:, None]]).astype(np.float32)
-    model = LogisticRegression(1e4, class_weight=class_weight).fit(exact, y)
+    model = LogisticRegression(1e4, class_weight=class_weight).fit(exact, sparse.csr_array(y[:, None]))
     assert model.report.converged.all()
     reached = reached_objective(exact, y, model.weights[0], model.intercepts[0], 1e4, class_weight)
     assert reached == pytest.approx(oracle_objective(exact, y, 1e4, class_weight), rel=1e-3)
@@ -159,15 +157,13 @@ def test_a_memory_map_some_rows_and_small_blocks_change_nothing(tmp_path: Path) 
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     whole = LogisticRegression().fit(features, labels)
     assert np.array_equal(LogisticRegression().fit(mapped, labels).weights, whole.weights)
-    np.testing.assert_array_equal(whole.predict_proba(mapped), whole.predict_proba(features))
+    np.testing.assert_array_equal(probabilities(whole, mapped), probabilities(whole, features))
     rows = np.random.default_rng(1).permutation(400)[:250]
     some = LogisticRegression(tolerance=1e-9).fit(features[rows], labels[rows])
     for block_rows in (None, 37):
         model = LogisticRegression(tolerance=1e-9, block_rows=block_rows).fit(mapped, labels[rows], rows)
         assert relative_difference(model.weights, some.weights) < 1e-4
-        np.testing.assert_allclose(
-            model.decision_function(mapped), some.decision_function(features), atol=1e-3
-        )
+        np.testing.assert_allclose(model.log_odds(mapped), some.log_odds(features), atol=1e-3)
 
 
 def test_windows_give_the_weights_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,9 +185,9 @@ def test_scores_are_the_plain_product() -> None:
     features, labels = drawn()
     model = LogisticRegression(block_rows=64).fit(features, labels)
     scores = features.astype(np.float64) @ model.weights.T.astype(np.float64) + model.intercepts
-    assert model.decision_function(features).dtype == np.float32
-    np.testing.assert_allclose(model.decision_function(features), scores, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(model.predict_proba(features), 1 / (1 + np.exp(-scores)), atol=1e-5)
+    assert model.log_odds(features).dtype == np.float32
+    np.testing.assert_allclose(model.log_odds(features), scores, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(probabilities(model, features), 1 / (1 + np.exp(-scores)), atol=1e-5)
 
 
 def test_the_path_is_the_single_fits_in_the_order_asked() -> None:
@@ -218,10 +214,8 @@ def test_a_fit_that_was_cut_short_says_so_and_goes_on() -> None:
     features, labels = drawn()
     short = LogisticRegression(max_passes=3).fit(features, labels)
     assert not short.report.converged.all()
-    assert (short.report.gaps[~short.report.converged] > short.tolerance).all()
+    assert (short.report.gaps[~short.report.converged] > short.limits.tolerance).all()
     assert short.report.passes.max() == 3
-    assert set(short.report.reasons()) == set(np.flatnonzero(~short.report.converged))
-    assert all("stopped after 3 passes" in reason for reason in short.report.reasons().values())
     whole = LogisticRegression().fit(features, labels)
     resumed = LogisticRegression().fit(features, labels, warm_start=short)
     np.testing.assert_allclose(resumed.report.losses, whole.report.losses, rtol=5e-6)
@@ -236,8 +230,8 @@ def test_progress_counts_every_concept_once() -> None:
     dense = labels.toarray()
     dense[:, 3] = False
     counts: list[int] = []
-    LogisticRegression().fit(features, sparse.csr_array(dense), progress=counts.append)
-    assert sum(counts) == 8
+    regularisation_path(features, sparse.csr_array(dense), [0.1, 1.0], progress=counts.append)
+    assert sum(counts) == 16
     assert all(counts)
 
 
@@ -246,7 +240,7 @@ def test_the_state_holds_all_of_a_model() -> None:
     model = LogisticRegression(c=0.5).fit(features, labels)
     again = LogisticRegression.from_state(model.state())
     assert again.c == 0.5
-    np.testing.assert_array_equal(again.predict_proba(features), model.predict_proba(features))
+    np.testing.assert_array_equal(probabilities(again, features), probabilities(model, features))
     for name, array in model.state().items():
         np.testing.assert_array_equal(again.state()[name], array)
 
@@ -254,11 +248,11 @@ def test_the_state_holds_all_of_a_model() -> None:
 def test_wrong_arguments_are_refused() -> None:
     features, labels = drawn()
     with pytest.raises(ConfigError, match="c is 0; expected finite numbers above 0"):
-        LogisticRegression(c=0).fit(features, labels)
+        LogisticRegression(c=0)
     with pytest.raises(ConfigError, match=r"tolerance is 1\.5; expected between 0 and 1"):
-        LogisticRegression(tolerance=1.5).fit(features, labels)
+        LogisticRegression(tolerance=1.5)
     with pytest.raises(ConfigError, match="max_passes is -1; expected 0 or more"):
-        LogisticRegression(max_passes=-1).fit(features, labels)
+        LogisticRegression(max_passes=-1)
     with pytest.raises(ConfigError, match=r"c is \[\]; expected finite numbers above 0"):
         regularisation_path(features, labels, [])
     with pytest.raises(DataError, match=r"features have shape \(400,\); expected \(n_images, n_features\)"):
@@ -268,7 +262,7 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(TrainingError, match="0 rows of features and 0 of labels"):
         LogisticRegression().fit(features[:0], sparse.csr_array(labels[:0]))
     with pytest.raises(DataError, match="features have 5 columns; expected 12"):
-        LogisticRegression().fit(features, labels).predict_proba(features[:, :5])
+        LogisticRegression().fit(features, labels).log_odds(features[:, :5])
 
 
 @pytest.mark.gpu
@@ -281,5 +275,5 @@ def test_cuda_gives_the_answer_of_the_cpu(class_weight: str | None) -> None:
     assert on_cuda.report.converged.all()
     np.testing.assert_allclose(on_cuda.report.losses, on_cpu.report.losses, rtol=1e-5)
     np.testing.assert_allclose(
-        on_cuda.predict_proba(features), on_cpu.predict_proba(features), rtol=1e-3, atol=1e-4
+        probabilities(on_cuda, features), probabilities(on_cpu, features), rtol=1e-3, atol=1e-4
     )

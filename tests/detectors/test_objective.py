@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from imageclef.detectors.moments import FeatureRows, StandardisedRows, take_moments
 from imageclef.detectors.objective import Objective
-from imageclef.detectors.rows import FeatureRows, StandardisedRows, take_moments
 from imageclef.detectors.targets import Labels, indicator
 from tests.detectors.problems import drawn, standardised
 

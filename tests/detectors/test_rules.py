@@ -33,7 +33,7 @@ def score(rule: Rule, evidence: Evidence, labels: csr_array, n_truth: np.ndarray
 def test_the_amendments_never_lose_where_they_are_tuned(name: RuleName) -> None:
     for seed in range(5):
         evidence, labels, n_truth = drawn(seed=seed)
-        plain = score(tune(name, evidence, labels, n_truth, amended=False), evidence, labels, n_truth)
+        plain = score(tune(name, evidence, labels, n_truth, post_process=False), evidence, labels, n_truth)
         alone = Evidence(evidence.scores)
         filled = score(tune(name, alone, labels, n_truth), alone, labels, n_truth)
         assert plain <= filled + 1e-12
@@ -43,14 +43,14 @@ def test_the_amendments_never_lose_where_they_are_tuned(name: RuleName) -> None:
 def test_copying_starts_at_the_best_of_all_similarities() -> None:
     for seed in range(8):
         evidence, labels, n_truth = drawn(seed=seed)
-        rule = tune("global", evidence, labels, n_truth, amended=False)
+        rule = tune("global", evidence, labels, n_truth, post_process=False)
         nearest = evidence.nearest
         own, copied = decide(rule, Evidence(evidence.scores)), nearest.labels
         f1, f1_copied = (image_f1(answers, labels, n_truth) for answers in (own, copied))
         cuts = [*nearest.similarity, np.inf]
         means = [np.mean(np.where(nearest.similarity >= cut, f1_copied, f1)[n_truth > 0]) for cut in cuts]
         tuned = tune("global", evidence, labels, n_truth)
-        without_filling = Rule("global", tuned.numbers, tuned.copied_from)
+        without_filling = Rule("global", tuned.parameters, tuned.copied_from)
         assert score(without_filling, evidence, labels, n_truth) == pytest.approx(max(means))
 
 
@@ -91,7 +91,7 @@ def test_expected_f1_expects_what_lies_outside_the_vocabulary() -> None:
     evidence, labels, n_truth = drawn()
     inside = labels.sum(axis=1)
     rule = tune("expected-f1", evidence, labels, n_truth)
-    assert rule.numbers[0] == pytest.approx(np.mean(n_truth - inside))
+    assert rule.parameters[0] == pytest.approx(np.mean(n_truth - inside))
 
 
 def test_no_image_gets_more_than_an_edition_allows() -> None:

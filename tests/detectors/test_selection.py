@@ -10,8 +10,8 @@ from imageclef.detectors.rules import Evidence, Nearest, decide, tune
 from imageclef.detectors.selection import (
     CANDIDATES,
     PLAIN,
-    HeldOut,
     Trial,
+    Validation,
     best_of,
     cross_validated,
     tuned,
@@ -19,7 +19,7 @@ from imageclef.detectors.selection import (
 from imageclef.detectors.thresholds import image_f1
 
 
-def drawn(n: int = 300, width: int = 12, seed: int = 0, distort: float = 0.0) -> HeldOut:
+def drawn(n: int = 300, width: int = 12, seed: int = 0, distort: float = 0.0) -> Validation:
     """Concepts of unlike frequency; `distort` is taken from the log-odds of every second one."""
     random = np.random.default_rng(seed)
     true_odds = random.normal(np.linspace(0, -2.5, width), 2.0, (n, width))
@@ -27,7 +27,9 @@ def drawn(n: int = 300, width: int = 12, seed: int = 0, distort: float = 0.0) ->
     z = (true_odds - np.where(np.arange(width) % 2, distort, 0.0)).astype(np.float32)
     groups = np.arange(n) // 3
     nearest = Nearest(csr_array(np.roll(labels, 1, axis=0)), random.random(n).astype(np.float32))
-    return HeldOut(z, csr_array(labels), labels.sum(1) + (np.arange(n) % 4 == 0), nearest, groups, groups % 5)
+    return Validation(
+        z, csr_array(labels), labels.sum(1) + (np.arange(n) % 4 == 0), nearest, groups, groups % 5
+    )
 
 
 def test_every_image_is_decided_by_what_was_tuned_on_the_others() -> None:
@@ -49,7 +51,7 @@ def test_the_truth_of_an_image_does_not_change_its_own_answer() -> None:
     held = drawn(90)
     upset = held.labels.toarray()
     upset[held.folds == 2] = ~upset[held.folds == 2]
-    other = HeldOut(held.log_odds, csr_array(upset), held.n_truth, held.nearest, held.groups, held.folds)
+    other = Validation(held.log_odds, csr_array(upset), held.n_truth, held.nearest, held.groups, held.folds)
     for one, two in zip(cross_validated(CANDIDATES, held), cross_validated(CANDIDATES, other), strict=True):
         mine, theirs = (trial.answers[np.flatnonzero(held.folds == 2)].toarray() for trial in (one, two))
         np.testing.assert_array_equal(mine, theirs)
@@ -83,7 +85,7 @@ def test_a_rule_that_only_fits_is_not_taken() -> None:
     random = np.random.default_rng(0)
     labels = csr_array(random.random((60, 80)) < 0.05)
     z = random.normal(-3, 0.5, (60, 80)).astype(np.float32)
-    held = HeldOut(z, labels, labels.sum(axis=1), None, np.arange(60), np.arange(60) % 5)
+    held = Validation(z, labels, labels.sum(axis=1), None, np.arange(60), np.arange(60) % 5)
     chosen = best_of(cross_validated([PLAIN, "per-concept"], held))
     fitted = tune("per-concept", Evidence(special.expit(z)), labels, held.n_truth)
     gained = image_f1(decide(fitted, Evidence(special.expit(z))), labels, held.n_truth).mean()
@@ -102,7 +104,7 @@ def test_a_gain_within_its_spread_is_not_taken() -> None:
 
 def test_one_fold_is_tuned_and_scored_on_the_same_images() -> None:
     held = drawn(40)
-    one = HeldOut(held.log_odds, held.labels, held.n_truth, None, held.groups, np.zeros(40, np.int64))
+    one = Validation(held.log_odds, held.labels, held.n_truth, None, held.groups, np.zeros(40, np.int64))
     _, trial = cross_validated(["calibrated"], one)
     answers, _ = tuned("calibrated", one)(one.log_odds, None)
     np.testing.assert_array_equal(trial.answers.toarray(), answers.toarray())

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imageclef.detectors.rows import FeatureRows
+from imageclef.detectors.moments import FeatureRows
 from imageclef.errors import DataError
 from imageclef.features.columns import side_by_side
 from imageclef.features.feature_set import FeatureSet

@@ -144,7 +144,7 @@ class Archive:
         """
         if self.detector is None:
             raise ValueError("no detector")
-        found = self.detector.detect(self.encoder.encode(upload).row)
+        found = self.detector.detect_in(self.encoder.encode(upload))
         order = np.lexsort((-found.scores, ~found.answer))
         cuts = found.thresholds
         listed = [
@@ -215,7 +215,7 @@ class Archive:
         if self.detector is None:
             return []
         return [
-            self.detector.concepts[place] for place in self.detector.detect(upload.row).answer.nonzero()[0]
+            self.detector.concepts[place] for place in self.detector.detect_in(upload).answer.nonzero()[0]
         ]
 
     def _concepts_of(self, image_id: str) -> list[Concept]:

@@ -1,4 +1,4 @@
-"""The concepts of one image by the classifier, with the numbers that decided."""
+"""The concepts of one image by the classifier, with the scores and thresholds that decided."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from imageclef.data.decoding import Mode
 from imageclef.detectors.classifier import Classifier
 from imageclef.detectors.rules import Nearest
+from imageclef.detectors.task import Rows
 from imageclef.features.encoding import Row
+from imageclef.service.served.encoder import Encoded
 
 FindNearest = Callable[[NDArray[np.float32]], tuple[int, float]]
 """Row and cosine similarity of the training image nearest to features, (1, n_features)."""
@@ -43,6 +46,7 @@ class Detector:
         most: int,
         find_nearest: FindNearest | None = None,
         labels: csr_array | None = None,
+        decoded_at: tuple[int, Mode] | None = None,
     ) -> None:
         """Join them.
 
@@ -51,9 +55,11 @@ class Detector:
             most: concepts that an image may have.
             find_nearest: needed where the rule copies.
             labels: of the rows that it finds, (n_images, n_concepts).
+            decoded_at: size and mode of the images, where the classifier's detector reads pixels.
         """
         self._classifier = classifier
         self._most = most
+        self._decoded_at = decoded_at
         self._find_nearest, self._labels = find_nearest, labels
 
     @property
@@ -66,21 +72,30 @@ class Detector:
         """The rule that decides."""
         return self._classifier.decision.rule.name
 
-    def detect(self, row: Row) -> Detection:
-        """Ask about one image."""
+    def detect_in(self, upload: Encoded) -> Detection:
+        """Ask about an upload."""
+        pixels = None if self._decoded_at is None else upload.at(*self._decoded_at)
+        return self.detect(upload.row, pixels)
+
+    def detect(self, row: Row, pixels: NDArray[np.uint8] | None = None) -> Detection:
+        """Ask about one image.
+
+        Args:
+            row: its features.
+            pixels: (height, width, channels), decoded as in the store, where the detector reads them.
+        """
         decision = self._classifier.decision
         nearest = None
         if self._find_nearest is not None and self._labels is not None:
             at, similarity = self._find_nearest(row.compared)
             nearest = Nearest(self._labels[[at]], np.array([similarity], np.float32))
-        answers, scores = decision(
-            self._classifier.model.decision_function(row.side_by_side), nearest, self._most
-        )
+        rows = Rows([""], row.side_by_side, None if pixels is None else pixels[None])
+        answers, scores = decision(self._classifier.detector.log_odds(rows), nearest, self._most)
         copied = nearest is not None and bool(nearest.similarity[0] >= decision.rule.copied_from)
         return Detection(scores[0], self._thresholds(), csr_array(answers).toarray()[0].astype(bool), copied)
 
     def _thresholds(self) -> NDArray[np.float32] | None:
         rule, n = self._classifier.decision.rule, len(self.concepts)
         if rule.name == "global":
-            return np.full(n, rule.numbers[0], np.float32)
-        return rule.numbers.astype(np.float32) if rule.name == "per-concept" else None
+            return np.full(n, rule.parameters[0], np.float32)
+        return rule.parameters.astype(np.float32) if rule.name == "per-concept" else None

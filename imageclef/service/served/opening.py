@@ -127,8 +127,14 @@ def _detector(
     except ArtifactError as error:
         reporter.say(f"{error}; until then no concepts are detected")
         return None
+    if classifier.detector.reads == "ids":
+        reporter.say(f"{folder}: scores of listed images only; no concepts are detected in uploads")
+        return None
+    decoded_at = None
+    if classifier.detector.reads == "pixels":
+        decoded_at = workspace.choice.settings.image_size, workspace.mode
     if not classifier.asks_for_neighbours:
-        return Detector(classifier, most)
+        return Detector(classifier, most, decoded_at=decoded_at)
     rows = np.flatnonzero([image_id in concepts for image_id in searcher.ids])
     labels = classifier.vocabulary.labels([concepts[searcher.ids[row]] for row in rows])
     trained = NearestTrained(searcher.rows_at(rows), str(workspace.device))

@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.detectors.calibration import plain
 from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.linear import Linear
 from imageclef.detectors.logistic import LogisticRegression
 from imageclef.detectors.rules import Rule, RuleName
 from imageclef.detectors.selection import Decision
@@ -22,7 +23,9 @@ def classifier(name: RuleName, numbers: list[float], copied_from: float = float(
     labels = csr_array((features[:, :3] > 0).astype(np.uint8))
     model = LogisticRegression(1.0).fit(features, labels)
     return Classifier(
-        VOCABULARY, model, Decision(plain(3), Rule(name, np.array(numbers, np.float32), copied_from))
+        VOCABULARY,
+        Linear(VOCABULARY.concepts, model),
+        Decision(plain(3), Rule(name, np.array(numbers, np.float32), copied_from)),
     )
 
 

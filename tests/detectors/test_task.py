@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_array
 
+from imageclef.detectors.task import with_the_rest_right
 from imageclef.detectors.thresholds import apply_thresholds, global_threshold, mean_image_f1
-from imageclef.detectors.windows import with_the_rest_right
 
 
 def test_what_is_outside_counts_as_answered_and_right() -> None:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from imageclef.detectors.linear import select
 from imageclef.detectors.logistic import LogisticRegression, regularisation_path
-from imageclef.detectors.per_concept import select
 from imageclef.errors import ConfigError
-from tests.detectors.problems import drawn
+from tests.detectors.problems import drawn, probabilities
 
 CHOICE = np.array([2, 0, 1, 1, 0, 2, 2, 0])
 
@@ -18,11 +18,11 @@ def test_each_concept_comes_from_its_own_model() -> None:
     chosen = select(path, CHOICE)
     np.testing.assert_array_equal(chosen.c, np.array(cs)[CHOICE])
     assert (chosen.class_weight, chosen.block_rows) == ("balanced", 128)
-    probabilities = chosen.predict_proba(features)
+    whole = probabilities(chosen, features)
     for concept, model in enumerate(CHOICE):
         np.testing.assert_array_equal(chosen.weights[concept], path[model].weights[concept])
         np.testing.assert_allclose(
-            probabilities[:, concept], path[model].predict_proba(features)[:, concept], rtol=1e-6
+            whole[:, concept], probabilities(path[model], features)[:, concept], rtol=1e-6
         )
         for name in ("converged", "passes", "losses", "gaps", "gradient_norms"):
             found, made = getattr(chosen.report, name), getattr(path[model].report, name)
@@ -30,7 +30,7 @@ def test_each_concept_comes_from_its_own_model() -> None:
             assert found.dtype == made.dtype
     assert chosen.report.total_passes == sum(int(model.report.total_passes) for model in path)
     again = LogisticRegression.from_state(chosen.state())
-    np.testing.assert_array_equal(again.predict_proba(features), probabilities)
+    np.testing.assert_array_equal(probabilities(again, features), whole)
     refitted = LogisticRegression(chosen.c, class_weight="balanced").fit(features, labels)
     np.testing.assert_allclose(refitted.report.losses, chosen.report.losses, rtol=5e-6)
 
