@@ -55,7 +55,6 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     reporter, report = reporter or Silent(), Report("demo")
     config_path, sheet = folder / "imageclef.toml", folder / "similar.png"
     config = _prepared(folder, config_path, reporter)
-    query = _query(config)
 
     def walk(line: str, stage: Callable[[], Report]) -> Report:
         reporter.say(line)
@@ -70,6 +69,7 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     linear = walk("classify  features -> run", lambda: classify(config, reporter=reporter))
     walk("index     features -> index", lambda: index(config, reporter=reporter))
     nearest = walk("knn       index -> run", lambda: knn(config, reporter=reporter))
+    query = _query(config)
     walk(f"similar   {query} -> {sheet}", lambda: similar(config, [query], k=10, sheet=sheet))
     report.read.append(str(config_path))
     report.wrote += [path for path in linear.wrote + nearest.wrote if path.endswith(".csv")] + [str(sheet)]
@@ -93,10 +93,9 @@ def _prepared(folder: Path, config_path: Path, reporter: Reporter) -> Config:
 
 def _query(config: Config) -> Path:
     """The first of the test images that show the most."""
-    collection = Workspace(config).collection("test")
-    truth = required_concepts(collection)
+    truth = required_concepts(Workspace(config).collection("test"))
     query = max(sorted(truth), key=lambda image_id: len(truth[image_id]))
-    return next(collection.images.rglob(f"{query}.*"))
+    return next(config.collection("test").images.rglob(f"{query}.*"))
 
 
 def _constant_score(config: Config) -> float:
