@@ -33,7 +33,7 @@ class DrawnCollection:
 
 @dataclass(frozen=True)
 class _Shot:
-    """An image of a drawn patient: uint8 of shape (SIDE, SIDE) or (SIDE, SIDE, 3), and its lines in the lists."""
+    """An image of a drawn patient, uint8 of shape (SIDE, SIDE) or (SIDE, SIDE, 3), and what it shows."""
 
     image_id: str
     patient: str
@@ -56,9 +56,9 @@ def draw_collection(
 ) -> DrawnCollection:
     """Draw a collection; the same arguments give the same bytes.
 
-    Train and test share no patient; each patient has one or two images. Beside the `n_train` images, the train
-    folder has three damaged files with lines in the concept list, and good files without one: a 16-bit PNG, a
-    CMYK JPEG and, where pydicom is installed, a DICOM object. The list also has a line without a file.
+    Train and test share no patient; each patient has one or two images. Beside the `n_train` images, the
+    train folder has three damaged files with lines in the concept list, and good files without one: a 16-bit
+    PNG, a CMYK JPEG and, where pydicom is installed, a DICOM object. The list also has a line without a file.
 
     Args:
         folder: made where it is missing.
@@ -71,7 +71,8 @@ def draw_collection(
         The folders of images; the concept lists in the form of 2018, `ID<TAB>C1;C2` without a header; the
         groups as CSV with ID, group and modality; the names of the concepts as `concept<TAB>concept_name`.
     """
-    parts = ("train", "train-concepts.csv", "train-groups.csv", "test", "test-concepts.csv", "concept-names.csv")
+    train = ("train", "train-concepts.csv", "train-groups.csv")
+    parts = (*train, "test", "test-concepts.csv", "concept-names.csv")
     drawn = DrawnCollection(*(folder / part for part in parts))
     listed: dict[int, list[str]] = {_TRAIN: [], _TEST: []}
     grouped = ["ID,group,modality"]

@@ -95,7 +95,8 @@ Shape = Callable[[Generator, Grid], Drawing]
 def texture(rng: Generator, size: float) -> Plane:
     """Smooth noise of mean 0 and standard deviation 1; `size` is that of its grains in pixels."""
     noise = gaussian_filter(rng.standard_normal((SIDE, SIDE)), size).astype(np.float32)
-    return noise / noise.std()
+    scaled: Plane = noise / noise.std()
+    return scaled
 
 
 def chest(rng: Generator, grid: Grid) -> Drawing:
@@ -202,4 +203,5 @@ SHAPES: dict[Shape, float] = {chest: 0.27, head: 0.33, knee: 0.15, gallbladder: 
 
 def _named(always: tuple[str, ...], found: dict[str, bool]) -> tuple[str, ...]:
     """CUIs of what is shown in every case and of what was found in this one."""
-    return tuple(CONCEPTS[name] for name in (*always, *(name for name, is_there in found.items() if is_there)))
+    seen = (name for name, is_there in found.items() if is_there)
+    return tuple(CONCEPTS[name] for name in (*always, *seen))
