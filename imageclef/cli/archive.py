@@ -100,17 +100,40 @@ def _add_questions(app: typer.Typer) -> None:
     @stage_command(app, profiles=True)
     def serve(
         host: Annotated[str, typer.Option(help="Address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
-        port: Annotated[int, typer.Option(help="0 takes any that is free.", min=0, max=65535)] = 8000,
+        port: Annotated[
+            int, typer.Option(help="Port to listen on; 0 takes any free one.", min=0, max=65535)
+        ] = 8000,
         token: Annotated[
             str | None,
             typer.Option(
-                help="Demanded of every request; others' addresses need one. Better from the environment.",
+                help="Access token. Required when the server listens on any address but this machine's. "
+                "Better set in the environment, where other users cannot read it.",
                 envvar="IMAGECLEF_TOKEN",
                 metavar="TOKEN",
             ),
         ] = None,
         concept_names: Annotated[
-            Path | None, typer.Option(help="The task's table of names, or MRCONSO.RRF.", metavar="FILE")
+            Path | None, typer.Option(help="Table of concept names, or MRCONSO.RRF.", metavar="FILE")
+        ] = None,
+        proxies: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--proxy",
+                help="Address or network of a reverse proxy whose X-Forwarded headers are trusted; repeatable.",
+                metavar="ADDRESS",
+            ),
+        ] = None,
+        allowed_hosts: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--allowed-host",
+                help="Host name under which browsers reach the server, for example behind a reverse proxy; "
+                "repeatable.",
+                metavar="NAME",
+            ),
+        ] = None,
+        root_path: Annotated[
+            str | None, typer.Option(help="Path under which a reverse proxy serves the page.", metavar="PATH")
         ] = None,
     ) -> None:
         """Serve the similarity page and its REST interface until stopped."""

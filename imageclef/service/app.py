@@ -5,51 +5,54 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Body, FastAPI, Response
+from fastapi import FastAPI, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
+from starlette.routing import Match
+from starlette.types import Scope
 
 from imageclef.data.bulk_decoding import cores
 from imageclef.errors import DataError
-from imageclef.service.answers import Health, Refusal, Token
-from imageclef.service.entry.access import COOKIE, Gate
-from imageclef.service.entry.door import Bounds, Door
-from imageclef.service.entry.metrics import CONTENT_TYPE, Metrics
-from imageclef.service.entry.workers import Busy, Pool
+from imageclef.service.answers import Refusal
+from imageclef.service.auth import Auth
+from imageclef.service.hosts import Hosts
+from imageclef.service.limits import Limits
+from imageclef.service.metrics import Metrics, Reading
+from imageclef.service.middleware import Middleware
 from imageclef.service.page.document import StaticFile, page, static_files
-from imageclef.service.rest import collection, questions
+from imageclef.service.pool import Busy, Pool
+from imageclef.service.reload import Archives, NoProfile, Unopened
+from imageclef.service.rest import collection, operations, questions
 from imageclef.service.rest.parameters import Service
-from imageclef.service.served.live import Archives, NoProfile, Unopened
 
 _ANYWHERE: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "Another host is named, or the request cannot be read."},
-    401: {"model": Refusal, "description": "A token is demanded, and this is not it."},
+    400: {"model": Refusal, "description": "The host is unknown, or the request is malformed."},
+    401: {"model": Refusal, "description": "A valid token is required."},
     403: {"model": Refusal, "description": "The request comes from another site."},
 }
-_SENTENCES = {404: "there is nothing at this address", 405: "this address is not asked in this way"}
+_SENTENCES = {404: "not found", 405: "method not allowed"}
 
 
-def create_app(archives: Archives, gate: Gate, bounds: Bounds | None = None) -> FastAPI:
+def create_app(archives: Archives, auth: Auth, hosts: Hosts, limits: Limits | None = None) -> FastAPI:
     """The service over some archives.
 
     Args:
         archives: what is served.
-        gate: who is answered.
-        bounds: how much is taken on.
+        auth: the token and the sessions.
+        hosts: the hosts and origins that are answered.
+        limits: how much is taken on at once.
     """
-    bounds = bounds or Bounds()
-    searching = Pool("search", cores(), bounds.searches)
-    drawing = Pool("pictures", 2, bounds.pictures)
+    limits = limits or Limits()
+    searching = Pool("search", cores(), limits.searches)
+    drawing = Pool("pictures", 2, limits.pictures)
     metrics = Metrics(
-        (
-            ("imageclef_images", "Images in the index.", lambda: _images(archives)),
-            ("imageclef_searches", "Questions at work and waiting.", lambda: searching.jobs),
-            ("imageclef_pictures", "Pictures at work and waiting.", lambda: drawing.jobs),
-        )
+        Reading("imageclef_images", "Images in the index.", lambda: _images(archives)),
+        Reading("imageclef_searches", "Searches running and waiting.", lambda: searching.jobs),
+        Reading("imageclef_pictures", "Images being encoded and waiting.", lambda: drawing.jobs),
     )
 
     @asynccontextmanager
@@ -68,53 +71,18 @@ def create_app(archives: Archives, gate: Gate, bounds: Bounds | None = None) -> 
         lifespan=lifespan,
         responses=_ANYWHERE,
     )
-    app.state.service = Service(archives, searching, drawing, bounds.body_bytes)
-    app.include_router(collection.router)
-    app.include_router(questions.router)
-    _service_routes(app, gate, metrics)
+    app.state.service = Service(archives, searching, drawing, limits.body_bytes)
+    for router in (collection.router, questions.router, operations.routes(auth, metrics)):
+        app.include_router(router)
     _page_routes(app)
     _errors(app)
-    app.add_middleware(Door, gate=gate, bounds=bounds, metrics=metrics)
+    app.add_middleware(Middleware, auth=auth, hosts=hosts, limits=limits, metrics=metrics)
     return app
 
 
 def _images(archives: Archives) -> int:
     archive = archives.now()
     return len(archive.searcher) if archive else 0
-
-
-def _service_routes(app: FastAPI, gate: Gate, metrics: Metrics) -> None:
-    @app.get("/health", tags=["service"])
-    async def health() -> Health:
-        """Whether the service answers; asked without a token."""
-        return Health(status="ok", version=version("imageclef"))
-
-    @app.get(
-        "/metrics",
-        tags=["service"],
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}},
-    )
-    async def prometheus() -> Response:
-        """Counts and times of requests."""
-        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
-
-    @app.post(
-        "/session",
-        tags=["service"],
-        status_code=204,
-        responses={422: {"model": Refusal, "description": "Not a token."}},
-    )
-    async def session(request: Request, given: Annotated[Token, Body()]) -> Response:
-        """Exchange the token for a cookie, as the page does."""
-        if not gate.asks:
-            return Response(status_code=204)
-        if not gate.admits(given.token):
-            raise HTTPException(401, "this is not the token", {"WWW-Authenticate": "Bearer"})
-        response = Response(status_code=204)
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, gate.cookie, httponly=True, samesite="strict", secure=secure)
-        return response
 
 
 def _page_routes(app: FastAPI) -> None:
@@ -136,13 +104,16 @@ def _page_routes(app: FastAPI) -> None:
 
 
 def _errors(app: FastAPI) -> None:
-    """Each as JSON with a sentence; what is not the visitor's fault reaches the door."""
+    """Each as JSON with a sentence; what is not the visitor's fault reaches the middleware."""
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
         said_nothing = error.status_code in _SENTENCES and error.detail in ("Not Found", "Method Not Allowed")
         sentence = _SENTENCES[error.status_code] if said_nothing else error.detail
-        return _answer(error.status_code, sentence, dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_methods_of(app, request.scope))
+        return _answer(error.status_code, sentence, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -156,17 +127,28 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(NoProfile)
     async def no_profile(request: Request, error: NoProfile) -> JSONResponse:
-        return _answer(404, "there is no index of such a profile; expected one of GET /profiles")
+        return _answer(404, "there is no such profile, or it has no index; expected one of GET /profiles")
 
     @app.exception_handler(Unopened)
     async def unopened(request: Request, error: Unopened) -> JSONResponse:
-        sentence = "the index of this profile cannot be opened; the service's log says why"
+        sentence = "the index of this profile cannot be opened; the log of the service says why"
         return _answer(503, sentence, {"Retry-After": "60"})
 
     @app.exception_handler(Busy)
     async def busy(request: Request, error: Busy) -> JSONResponse:
-        return _answer(503, "too much to do; expected another try in a second", {"Retry-After": "1"})
+        return _answer(503, "the service is busy; try again in a second", {"Retry-After": "1"})
 
 
 def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"detail": sentence}, status, headers)
+
+
+def _methods_of(app: FastAPI, scope: Scope) -> list[str]:
+    """The methods that a path is answered with; HEAD wherever GET is."""
+    methods = {
+        method
+        for method in ("GET", "POST", "DELETE")
+        for route in app.routes
+        if route.matches({**scope, "method": method})[0] is Match.FULL
+    }
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

@@ -1,12 +1,16 @@
-"""Serve: the similarity page and its REST interface, until it is stopped."""
+"""Serve the similarity page and its REST interface until stopped."""
 
 from __future__ import annotations
 
 import os
+import re
+import signal
 import socket
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
@@ -23,7 +27,10 @@ from imageclef.workspace import TRAIN, Workspace
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from imageclef.service.limits import Limits
+
 TOKEN_VARIABLE = "IMAGECLEF_TOKEN"
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
 def serve(
@@ -33,20 +40,26 @@ def serve(
     token: str | None = None,
     concept_names: Path | None = None,
     reporter: Reporter | None = None,
+    proxies: Sequence[str] = (),
+    allowed_hosts: Sequence[str] = (),
+    root_path: str = "",
 ) -> Report:
     """Answer questions about the indexed images, from a browser or a program, until stopped by a signal.
 
-    An index that is changed meanwhile is taken up by itself. Of the profiles of the configuration those whose
-    index has been built can be chosen between.
+    The server reloads the index when it changes. Visitors can choose between the profiles of the
+    configuration whose index has been built.
 
     Args:
         config: the configuration; with a profile, that one is what visitors see first.
         host: the address to listen on.
         port: likewise; 0 for any that is free.
-        token: demanded of every request; by default that of the environment variable `IMAGECLEF_TOKEN`.
-            Anywhere but on a loopback address there must be one.
+        token: required of every request; by default that of the environment variable `IMAGECLEF_TOKEN`.
+            There must be one wherever others can reach the server.
         concept_names: a table of names, as the task publishes it, or MRCONSO.RRF.
         reporter: told where to look.
+        proxies: addresses or networks of reverse proxies, whose X-Forwarded headers are believed.
+        allowed_hosts: further host names under which browsers reach the server.
+        root_path: the path under which a reverse proxy serves the page.
 
     Raises:
         ConfigError: the extra is not installed, the token is missing, or the port cannot be used.
@@ -56,26 +69,45 @@ def serve(
     try:
         import uvicorn
 
-        from imageclef.service.entry.access import is_loopback
+        from imageclef.service.connections import server_config
+        from imageclef.service.hosts import is_loopback
+        from imageclef.service.limits import Limits, raise_file_limit
     except ImportError:
         raise ConfigError(_MISSING) from None
     token = token or os.environ.get(TOKEN_VARIABLE) or None
-    if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"--host {host}: others can reach this address; expected --token or {TOKEN_VARIABLE}, "
-            "or the host 127.0.0.1"
-        )
-    with _bound(host, port) as listening:
-        app = application(config, host, token, concept_names, reporter)
+    if token is None and not (is_loopback(host) and not proxies and not allowed_hosts):
+        why = f"--host {host}" if not is_loopback(host) else "--proxy and --allowed-host"
+        raise ConfigError(f"{why}: others can reach the server; expected --token or {TOKEN_VARIABLE}")
+    if not _ROOT_PATH.fullmatch(root_path := root_path.rstrip("/")):
+        raise ConfigError(f"--root-path {root_path!r}: not a path; expected one such as /imageclef")
+    limits = Limits().fitted(raise_file_limit())
+    with _stopped_by_signals(), _bound(host, port) as listening:
+        app = application(config, host, token, concept_names, reporter, allowed_hosts, limits)
+        server = uvicorn.Server(server_config(app, limits, proxies, root_path))
         port = listening.getsockname()[1]
         reporter.say(f"serving   http://{f'[{host}]' if ':' in host else host}:{port}   (Ctrl-C stops it)")
-        settings = uvicorn.Config(
-            app, log_level="warning", server_header=False, access_log=False, timeout_graceful_shutdown=5
-        )
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(settings).run(sockets=[listening])
+        server.run(sockets=[listening])
     report.read.append(shown(Workspace(config).index_path))
     return report.done()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end what is inside, and nothing more: a server has no work to go on with."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -99,6 +131,8 @@ def application(
     token: str | None = None,
     concept_names: Path | None = None,
     reporter: Reporter | None = None,
+    allowed_hosts: Sequence[str] = (),
+    limits: Limits | None = None,
 ) -> FastAPI:
     """The application that `serve` runs, for another ASGI server.
 
@@ -109,10 +143,11 @@ def application(
     """
     try:
         from imageclef.service.app import create_app
-        from imageclef.service.entry.access import Gate
+        from imageclef.service.auth import Auth
+        from imageclef.service.hosts import Hosts
     except ImportError:
         raise ConfigError(_MISSING) from None
-    from imageclef.service.served.live import Archives
+    from imageclef.service.reload import Archives
     from imageclef.service.served.opening import Opener
 
     # Questions run beside each other, one thread each: more for one would only take them from the others.
@@ -123,7 +158,7 @@ def application(
     }
     archives = Archives(opens)
     archives.open()
-    return create_app(archives, Gate(host, token))
+    return create_app(archives, Auth(token), Hosts(host, allowed_hosts), limits)
 
 
 def _profiles(config: Config) -> dict[str, Config]:
@@ -155,6 +190,4 @@ def _paths(workspace: Workspace, index: Index) -> dict[str, Path]:
     return {image_id: folder / store.path_of(image_id) for image_id in store.ids}
 
 
-_MISSING = (
-    "the service needs fastapi, uvicorn and python-multipart; install them: pip install 'imageclef[serve]'"
-)
+_MISSING = "the service needs the extra [serve]; install it: pip install 'imageclef[serve]'"

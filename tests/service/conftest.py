@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,12 @@ from imageclef.demo.drawn import draw_collection
 from imageclef.demo.shapes import CONCEPTS
 from imageclef.service.answers import Profile
 from imageclef.service.app import create_app
-from imageclef.service.entry.access import Gate
-from imageclef.service.entry.door import Bounds
+from imageclef.service.auth import Auth
+from imageclef.service.connections import server_config
+from imageclef.service.hosts import Hosts
+from imageclef.service.limits import Limits
+from imageclef.service.reload import Archives
 from imageclef.service.served.archive import Archive
-from imageclef.service.served.live import Archives
 from imageclef.service.served.opening import Opener
 from imageclef.stages.serving import TOKEN_VARIABLE, _indexed, application
 from imageclef.workspace import Workspace
@@ -97,19 +99,23 @@ class Opened:
         return self._archive
 
 
-def app_of(archive: Archive, gate: Gate | None = None, bounds: Bounds | None = None) -> FastAPI:
-    """The service over one archive, by default on loopback and without a token."""
+def app_of(
+    archive: Archive, token: str | None = None, limits: Limits | None = None, hosts: Hosts | None = None
+) -> FastAPI:
+    """The service over one archive; by default without a token, and on loopback."""
     archives = Archives({"": Opened(archive)})
     archives.open()
-    return create_app(archives, gate or Gate("127.0.0.1", None), bounds)
+    hosts = hosts or Hosts("0.0.0.0" if token else "127.0.0.1")
+    return create_app(archives, Auth(token), hosts, limits)
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[str]:
+def running(
+    app: FastAPI, limits: Limits | None = None, proxies: Sequence[str] = (), root_path: str = ""
+) -> Iterator[str]:
     """The address of a real server on a free port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=5)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(app, limits or Limits(), proxies, root_path))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -123,8 +129,11 @@ def running(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def client_of(app: FastAPI) -> Iterator[httpx.Client]:
-    with running(app) as address, httpx.Client(base_url=address, timeout=20, trust_env=False) as client:
+def client_of(app: FastAPI, limits: Limits | None = None) -> Iterator[httpx.Client]:
+    with (
+        running(app, limits) as address,
+        httpx.Client(base_url=address, timeout=20, trust_env=False) as client,
+    ):
         yield client
 
 
@@ -169,14 +178,14 @@ def client(address: str) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def guarded(archive: Archive) -> Iterator[str]:
     """A service that could be reached by others, with a token."""
-    with running(app_of(archive, Gate("0.0.0.0", TOKEN))) as address:
+    with running(app_of(archive, TOKEN)) as address:
         yield address
 
 
 @pytest.fixture
-def tight(archive: Archive) -> Callable[[Bounds], object]:
-    """Services with bounds that a test can meet."""
-    return lambda bounds: client_of(app_of(archive, bounds=bounds))
+def tight(archive: Archive) -> Callable[[Limits], object]:
+    """Services with limits that a test can meet."""
+    return lambda limits: client_of(app_of(archive, limits=limits), limits)
 
 
 @pytest.fixture(autouse=True)

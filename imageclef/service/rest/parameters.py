@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import Depends, File, Form, HTTPException, Path, Query, Request, UploadFile
 
 from imageclef.service.answers import Refusal
-from imageclef.service.entry.workers import Pool
+from imageclef.service.pool import Pool
+from imageclef.service.reload import Archives
 from imageclef.service.served.archive import Archive, Asked
-from imageclef.service.served.live import Archives
 from imageclef.service.served.search import MOST_HITS, Join, Narrowed
 
 MOST_IMAGES = 8
@@ -20,9 +20,13 @@ MOST_FILTERS = 32
 """Of a kind, in one question."""
 
 Responses = dict[int | str, dict[str, Any]]
-BUSY: Responses = {503: {"model": Refusal, "description": "Too much to do; Retry-After says when again."}}
-TOO_LARGE: Responses = {413: {"model": Refusal, "description": "The upload has too many bytes."}}
-UNUSABLE: Responses = {422: {"model": Refusal, "description": "A value or an upload cannot be used; why."}}
+BUSY: Responses = {503: {"model": Refusal, "description": "Busy; Retry-After says when to try again."}}
+TOO_LARGE: Responses = {
+    408: {"model": Refusal, "description": "The request arrived too slowly."},
+    413: {"model": Refusal, "description": "The request is too large."},
+    503: BUSY[503],
+}
+UNUSABLE: Responses = {422: {"model": Refusal, "description": "A value or an upload is invalid; why."}}
 UNKNOWN: Responses = {404: {"model": Refusal, "description": "No such image, concept or profile."}}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, HTTPException, Query, Request, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, Query, Request, Response, UploadFile
 
 from imageclef.service.answers import Detected, Hit, PluginHit, Refusal, Similar
 from imageclef.service.rest.parameters import (
@@ -20,6 +20,7 @@ from imageclef.service.rest.parameters import (
     require,
 )
 from imageclef.service.served.archive import Asked
+from imageclef.service.served.preview import preview
 from imageclef.service.served.search import MOST_HITS
 
 router = APIRouter(responses=UNKNOWN | UNUSABLE | BUSY)
@@ -48,6 +49,22 @@ async def detect(
     if archive.detector is None:
         raise HTTPException(409, "there is no classifier of these features; `imageclef classify` makes one")
     return await service.searching.run(archive.detect, image.file)
+
+
+@router.post(
+    "/preview",
+    tags=["questions"],
+    response_class=Response,
+    responses=TOO_LARGE | {200: {"content": {"image/jpeg": {}}, "description": "The image."}},
+)
+async def preview_upload(
+    service: This,
+    archive: Chosen,
+    image: Annotated[UploadFile, File(description="An image file.")],
+) -> Response:
+    """A small JPEG of an upload, for browsers that cannot draw it."""
+    drawn = await service.drawing.run(preview, image.file, archive.encoder.reading)
+    return Response(drawn, media_type="image/jpeg")
 
 
 @router.get("/plugin", tags=["plugin"])

@@ -71,7 +71,7 @@ class Encoder:
             DataError: it cannot be read; the message is a sentence for the visitor.
         """
         seen: dict[tuple[int, Mode], NDArray[np.uint8]] = {}
-        with _on_disk(upload) as path:
+        with on_disk(upload) as path:
 
             def decode_at(size: int, mode: Mode) -> NDArray[np.uint8]:
                 if (size, mode) not in seen:
@@ -84,19 +84,30 @@ class Encoder:
         return Encoded(row, seen)
 
     def _decoded(self, path: Path, size: int, mode: Mode) -> NDArray[np.uint8]:
-        if not path.stat().st_size:
-            raise DataError("the file is empty; expected an image")
-        try:
+        with sentences(path):
             return decode_guarded(path, size, mode, self.reading).pixels
-        except ImageRefused as refusal:
-            reason = str(refusal).replace(str(path), "the file")
-            raise DataError(f"the file cannot be read: {reason}; expected an image") from None
 
 
 @contextmanager
-def _on_disk(upload: BinaryIO) -> Iterator[Path]:
+def on_disk(upload: BinaryIO) -> Iterator[Path]:
     """An upload in a file of its own, gone afterwards: nothing that a client names is ever opened."""
     with NamedTemporaryFile(prefix="imageclef-") as file:
         shutil.copyfileobj(upload, file)
         file.flush()
         yield Path(file.name)
+
+
+@contextmanager
+def sentences(path: Path) -> Iterator[None]:
+    """Turn the refusal of an upload into a sentence that does not name our file.
+
+    Raises:
+        DataError: the file is empty or cannot be read.
+    """
+    if not path.stat().st_size:
+        raise DataError("the file is empty; expected an image")
+    try:
+        yield
+    except ImageRefused as refusal:
+        reason = str(refusal).replace(str(path), "the file")
+        raise DataError(f"the file cannot be read: {reason}; expected an image") from None

@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import Select
 
 from imageclef import stages
 from imageclef.config import with_profile
-from imageclef.service.served import live
+from imageclef.service import reload as live
 from imageclef.service.served.archive import Archive
 from imageclef.stages.serving import application
 from tests.service.browser.visitor import Page, needs_a_browser

@@ -4,7 +4,7 @@ import { TokenNeeded, ask, original, similar, use } from "./api.js";
 import { Atlas } from "./atlas.js";
 import { make } from "./elements.js";
 import { anyFilters, appendFilters, columnSelects, filtersOf, inForce, noFilters, withColumn, withConcept } from "./filters.js";
-import { whenGiven } from "./giving.js";
+import { whenGiven } from "./dropzone.js";
 import { OUTLINED } from "./explain.js";
 import { QueryPanel } from "./query.js";
 import { card, inCommon, moveByArrows } from "./results.js";

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from imageclef.service.entry.workers import Busy, Pool
+from imageclef.service.pool import Busy, Pool
 
 
 def test_work_is_done_in_threads_and_errors_come_back() -> None:

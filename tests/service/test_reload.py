@@ -21,12 +21,13 @@ import pytest
 from imageclef import stages
 from imageclef.config import Config
 from imageclef.errors import ArtifactError
+from imageclef.service import reload as live
 from imageclef.service.answers import Profile
 from imageclef.service.app import create_app
-from imageclef.service.entry.access import Gate
-from imageclef.service.served import live
+from imageclef.service.auth import Auth
+from imageclef.service.hosts import Hosts
+from imageclef.service.reload import Archives, Live, NoProfile, Unopened
 from imageclef.service.served.archive import Archive
-from imageclef.service.served.live import Archives, Live, NoProfile, Unopened
 from imageclef.service.served.search import manifest_of
 from imageclef.workspace import Workspace
 from tests.service.conftest import Walked, client_of, opener
@@ -229,7 +230,7 @@ def test_an_index_that_grows_is_served_as_it_grows(own: Config, monkeypatch: pyt
     n, image_id, before = len(archive.searcher), archive.searcher.ids[3], weakref.ref(archive)
     state = archive.state
     del archive
-    with client_of(create_app(archives, Gate("127.0.0.1", None))) as client:
+    with client_of(create_app(archives, Auth(None), Hosts("127.0.0.1"))) as client:
 
         def size() -> int:
             return int(client.get("/collection").json()["images"])
@@ -253,7 +254,7 @@ def test_an_index_that_is_damaged_is_not_taken_up(
     archives = Archives({"": opener(own)})
     archives.open()
     manifest = manifest_of(Workspace(own).index_path)
-    with client_of(create_app(archives, Gate("127.0.0.1", None))) as client:
+    with client_of(create_app(archives, Auth(None), Hosts("127.0.0.1"))) as client:
         images = client.get("/collection").json()["images"]
         manifest.write_bytes(manifest.read_bytes()[:-20])
         until(lambda: client.get("/collection").status_code == 200 and caplog.messages)

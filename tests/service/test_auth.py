@@ -1,11 +1,15 @@
-"""Who is answered: hosts, origins, tokens."""
+"""Tokens and sessions."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
-from imageclef.service.entry.access import COOKIE, Gate, is_loopback
+from imageclef.service.auth import COOKIE, Auth
 from imageclef.service.served.archive import Archive
 from tests.service.conftest import TOKEN
 
@@ -23,55 +27,6 @@ PRIVATE = (
 
 def bearer(token: str) -> dict[str, bytes]:
     return {"Authorization": f"Bearer {token}".encode()}
-
-
-@pytest.mark.parametrize(
-    ("host", "inside"),
-    [
-        *((host, True) for host in ("127.0.0.1", "127.9.9.9", "localhost", "::1", "[::1]")),
-        *((host, False) for host in ("0.0.0.0", "::", "192.168.0.3", "localhost.evil.example", "")),
-    ],
-)
-def test_what_is_loopback(host: str, inside: bool) -> None:
-    assert is_loopback(host) is inside
-
-
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "192.168.0.3", "127.0.0.1.evil.example", "[", ""]
-)
-def test_on_loopback_another_name_is_refused(client: httpx.Client, host: str) -> None:
-    for path in ("/", "/health", "/images"):
-        response = client.get(path, headers={"Host": host})
-        assert response.status_code == 400
-        assert "127.0.0.1" in response.text
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1234", "LOCALHOST", "[::1]:99"])
-def test_on_loopback_its_own_names_are_answered(client: httpx.Client, host: str) -> None:
-    assert client.get("/health", headers={"Host": host}).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "http://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://["},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Sec-Fetch-Site": "cross-site"},
-    ],
-)
-def test_requests_of_other_sites_are_refused(client: httpx.Client, headers: dict[str, str]) -> None:
-    for method, path in (("POST", "/similar"), ("GET", "/images"), ("POST", "/session")):
-        response = client.request(method, path, headers=headers)
-        assert response.status_code == 403
-        assert response.json() == {"detail": "requests of other sites are not answered"}
-
-
-def test_its_own_page_is_answered_and_links_to_it_work(client: httpx.Client) -> None:
-    own = {"Origin": str(client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
-    assert client.get("/images", headers=own).status_code == 200
-    assert client.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
 
 
 def test_without_the_token_nothing_of_the_collection_is_shown(guarded: str, archive: Archive) -> None:
@@ -112,8 +67,62 @@ def test_the_token_is_taken_as_a_header_and_by_the_page(guarded: str) -> None:
         assert client.get("/images").status_code == 200
 
 
-def test_the_cookie_of_another_token_is_worth_nothing() -> None:
-    assert Gate("0.0.0.0", "one").cookie != Gate("0.0.0.0", "two").cookie
+def test_a_wrong_token_waits_wherever_it_is_given(guarded: str) -> None:
+    with httpx.Client(base_url=guarded, trust_env=False) as client:
+        for ask in (
+            lambda: client.get("/images", headers=bearer("wrong")),
+            lambda: client.post("/session", json={"token": "wrong"}),
+            lambda: client.delete("/session?all=true", headers=bearer("wrong")),
+        ):
+            began = time.monotonic()
+            assert ask().status_code == 401
+            assert time.monotonic() - began >= 0.25
+
+
+def test_a_session_ends_by_itself_and_cookies_tell_nothing() -> None:
+    now = [100.0]
+    auth = Auth(TOKEN, 60, lambda: now[0])
+    one, other = (asyncio.run(auth.open_session(TOKEN)) for _ in range(2))
+    assert one != other
+    assert allowed(auth, one)
+    now[0] += 59
+    assert allowed(auth, one)
+    now[0] += 2
+    assert not allowed(auth, one)
+    assert not allowed(Auth(TOKEN), other), "a new start knows no sessions"
+
+
+def test_only_so_many_sessions_are_kept() -> None:
+    auth = Auth(TOKEN)
+    cookies = [asyncio.run(auth.open_session(TOKEN)) for _ in range(1030)]
+    assert not allowed(auth, cookies[0])
+    assert sum(allowed(auth, one) for one in cookies) == 1024
+
+
+def allowed(auth: Auth, cookie: str) -> bool:
+    return auth.allows(Headers({"cookie": f"{COOKIE}={cookie}"}))
+
+
+def test_sessions_can_be_revoked(guarded: str) -> None:
+    clients = [httpx.Client(base_url=guarded, trust_env=False) for _ in range(3)]
+    for client in clients:
+        flags = client.post("/session", json={"token": TOKEN}).headers["set-cookie"].lower()
+        for flag in ("httponly", "samesite=strict", "path=/", "max-age=43200"):
+            assert flag in flags
+        assert "secure" not in flags, "the test speaks plain HTTP"
+    kept = dict(clients[0].cookies)
+    gone = clients[0].delete("/session")
+    assert gone.status_code == 204
+    assert "max-age=0" in gone.headers["set-cookie"].lower()
+    for cookies in (kept, {}):
+        assert httpx.get(f"{guarded}/images", cookies=cookies, trust_env=False).status_code == 401
+    assert clients[1].get("/images").status_code == 200
+    assert httpx.delete(f"{guarded}/session?all=true", trust_env=False).status_code == 401
+    assert clients[1].get("/images").status_code == 200
+    assert clients[1].delete("/session?all=true").status_code == 204
+    assert [one.get("/images").status_code for one in clients] == [401, 401, 401]
+    for client in clients:
+        client.close()
 
 
 def test_every_answer_forbids_what_the_page_does_not_need(client: httpx.Client) -> None:

@@ -1,0 +1,31 @@
+"""What the page shows of an upload that a browser cannot draw itself: DICOM, TIFF, 16 bits."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import BinaryIO
+
+from PIL import Image
+
+from imageclef.config import ReadingSettings
+from imageclef.data.guarded_decoding import decode_fitting_guarded
+from imageclef.service.served.encoder import on_disk, sentences
+
+_SIDE = 512
+
+
+def preview(upload: BinaryIO, reading: ReadingSettings) -> bytes:
+    """A JPEG of an upload, upright, at most 512 pixels long, without metadata.
+
+    Args:
+        upload: any file that `ingest` reads.
+        reading: how files are read.
+
+    Raises:
+        DataError: it cannot be read; the message is a sentence for the visitor.
+    """
+    with on_disk(upload) as path, sentences(path):
+        pixels = decode_fitting_guarded(path, _SIDE, reading).pixels
+    written = BytesIO()
+    Image.fromarray(pixels).save(written, "JPEG", quality=85)
+    return written.getvalue()
