@@ -119,7 +119,8 @@ def _add_questions(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option(
                 "--proxy",
-                help="Address or network of a reverse proxy whose X-Forwarded headers are trusted; repeatable.",
+                help="Address or network of a reverse proxy whose X-Forwarded headers are trusted; "
+                "repeatable.",
                 metavar="ADDRESS",
             ),
         ] = None,

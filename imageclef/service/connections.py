@@ -1,8 +1,8 @@
 """Connections: how many are open, and how long a client may take; uvicorn has no limits of its own for that.
 
 Where there are too many, in all or from one address, a new connection takes the place of the one that has
-kept the server waiting longest. So clients that hold connections open cannot keep others out. Connections
-whose request is being answered are never closed, unless it came without a valid token.
+kept the server waiting longest. So clients that hold connections open cannot keep others out. A connection
+whose request has arrived is never closed before it is answered, unless it came without a valid token.
 """
 
 from __future__ import annotations
@@ -108,6 +108,16 @@ class LimitedProtocol(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
+    def _at_work(self) -> bool:
+        """Whether the server owes an answer: a whole request is here, and it was allowed."""
+        return self._busy and self._authorised and not self.cycle.more_body
+
+    @property
+    def _rank(self) -> tuple[bool, bool, float]:
+        """Lowest for the first to go: strangers, then idle ones, then uploads; the longest wait first."""
+        return self._busy and self._authorised, self._proven, self._since
+
+    @property
     def _authorised(self) -> bool:
         return self.scope is not None and bool(self.scope.get(AUTHORISED))
 
@@ -123,12 +133,10 @@ class LimitedProtocol(H11Protocol):
         for crowd, most in ((neighbours, self.limits.per_address), (others, self.limits.connections)):
             if len(crowd) < most:
                 continue
-            idle = [
-                one for one in crowd if not (one._busy and one._authorised) and not one.transport.is_closing()
-            ]
+            idle = [one for one in crowd if not one._at_work and not one.transport.is_closing()]
             if not idle:
                 return False
-            min(idle, key=lambda one: (one._proven, one._since)).transport.abort()
+            min(idle, key=lambda one: one._rank).transport.abort()
         return True
 
     def _is_proxy(self) -> bool:

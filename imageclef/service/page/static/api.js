@@ -14,7 +14,7 @@ function at(address) {
   return `${address}${address.includes("?") ? "&" : "?"}profile=${encodeURIComponent(profile)}`;
 }
 
-export async function ask(address, options = {}) {
+async function answerOf(address, options = {}) {
   let response;
   try {
     response = await fetch(at(address), { credentials: "same-origin", ...options });
@@ -22,12 +22,16 @@ export async function ask(address, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Error("The service does not answer. Is it still running?");
   }
-  if (response.status === 204) return null;
+  if (response.ok) return response;
   const answer = await response.json().catch(() => null);
-  if (response.ok) return answer;
   const sentence = answer?.detail ?? `The service answered with status ${response.status}.`;
   if (response.status === 401) throw new TokenNeeded(sentence);
   throw new Error(sentence[0].toUpperCase() + sentence.slice(1) + (sentence.endsWith(".") ? "" : "."));
+}
+
+export async function ask(address, options = {}) {
+  const response = await answerOf(address, options);
+  return response.status === 204 ? null : response.json();
 }
 
 export const thumbnail = (id, size) => at(`images/${encodeURIComponent(id)}?size=${size}`);
@@ -48,6 +52,13 @@ export function detect(file, signal) {
   const form = new FormData();
   form.append("image", file, "upload");
   return ask("concepts", { method: "POST", body: form, signal });
+}
+
+// A JPEG of a file that the browser may not be able to draw.
+export async function preview(file) {
+  const form = new FormData();
+  form.append("image", file, "upload");
+  return (await answerOf("preview", { method: "POST", body: form })).blob();
 }
 
 export const enter = (token) =>

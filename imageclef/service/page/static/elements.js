@@ -12,7 +12,7 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 const next = { undefined: "require", require: "forbid", forbid: undefined };
-const does = { undefined: "click to require", require: "required, click to forbid", forbid: "forbidden, click to let go" };
+const does = { undefined: "click to require", require: "required, click to forbid", forbid: "forbidden, click to remove the filter" };
 
 export function chip(concept, filters, change, shared = false) {
   const want = filters.get(concept.concept);

@@ -43,7 +43,7 @@ export function inForce(filters, names, changeConcept, changeColumn) {
   const columns = [...filters.columns].map(([column, value]) =>
     make("li", {}, make("button", {
       type: "button", class: "chip require", "data-column": column, text: `${spoken(column)}: ${value}`,
-      title: "required, click to let go", onclick: () => changeColumn(column, ""),
+      title: "required, click to remove the filter", onclick: () => changeColumn(column, ""),
     }, make("span", { class: "unseen", text: " (required)" }))));
   return [...concepts, ...columns];
 }

@@ -34,10 +34,16 @@ const token = new TokenDialog($("ask-token"), begin);
 
 function search(id) { start({ ...question, file: null, name: "", id }); }
 
-function upload(file) {
-  if (!file) return;
+async function upload(file) {
+  if (!file || !collection) return;
+  const name = file.name || "The pasted image";
   if (file.size > collection.body_bytes - 4096) {
-    say(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MiB; expected at most ${collection.body_bytes / 2 ** 20} MiB.`);
+    say(`${name} has ${(file.size / 2 ** 20).toFixed(1)} MiB; expected at most ${collection.body_bytes / 2 ** 20} MiB.`);
+    return;
+  }
+  // A folder, or a file that has gone or changed since it was chosen, fails here and not on its way.
+  if (!await file.slice(0, 1).arrayBuffer().catch(() => null)) {
+    say(`${name} cannot be read; expected an image file.`);
     return;
   }
   start({ ...question, file, name: file.name || "pasted image", id: null });

@@ -1,18 +1,28 @@
 // What is asked, as the page shows it: the picture, its concepts, where it and an answer agree.
 
-import { detect, facts, thumbnail } from "./api.js";
+import { detect, facts, preview, thumbnail } from "./api.js";
 import { heat } from "./explain.js";
 import { chip, make } from "./elements.js";
 
 const $ = (id) => document.getElementById(id);
 
+// What every browser draws as we do; anything else (DICOM, TIFF, 16 bits) is drawn by the service.
+const DRAWN_HERE = new Set(["image/jpeg", "image/gif", "image/webp"]);
+
 export class QueryPanel {
-  constructor(change) { this.change = change; }
+  constructor(change) {
+    this.change = change;
+    this.file = null;
+    this.asked = new WeakSet();
+    // A broken image is never shown: the frame appears once there is something in it.
+    $("preview").addEventListener("load", () => { $("preview-frame").hidden = false; });
+    $("preview").addEventListener("error", () => this.failed());
+  }
 
   show(question) {
     const { file, name, id } = question;
-    if ($("preview").src.startsWith("blob:")) URL.revokeObjectURL($("preview").src);
-    $("preview-frame").hidden = !file && !id;
+    this.draw(null);
+    this.file = file;
     $("again").hidden = !file && !id;
     $("query-facts").hidden = true;
     $("id").value = id ?? "";
@@ -20,11 +30,35 @@ export class QueryPanel {
     document.title = file || id ? `${file ? name : id} – similar images` : "Similar images";
     this.explain(null);
     if (file) {
-      $("preview").src = URL.createObjectURL(file);
       $("preview").alt = `The query, ${name}`;
+      if (DRAWN_HERE.has(file.type)) this.draw(URL.createObjectURL(file));
+      else this.drawByService(file);
     } else if (id) {
-      $("preview").src = thumbnail(id, 512);
       $("preview").alt = `The query, image ${id}`;
+      this.draw(thumbnail(id, 512));
+    }
+  }
+
+  draw(address) {
+    const before = $("preview").src;
+    $("preview-frame").hidden = true;
+    if (address) $("preview").src = address;
+    else $("preview").removeAttribute("src");
+    if (before.startsWith("blob:")) URL.revokeObjectURL(before);
+  }
+
+  async drawByService(file) {
+    const drawn = await preview(file).catch(() => null);
+    if (this.file === file) this.draw(drawn && URL.createObjectURL(drawn));
+  }
+
+  // A file that its type or its name says the browser can draw, and that it cannot.
+  failed() {
+    $("preview-frame").hidden = true;
+    const file = this.file;
+    if (file && DRAWN_HERE.has(file.type) && !this.asked.has(file)) {
+      this.asked.add(file);
+      this.drawByService(file);
     }
   }
 

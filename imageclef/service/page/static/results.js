@@ -9,7 +9,7 @@ export function card(hit, concepts, change, search, sharedWith) {
   const near = hit.similarity ?? null;
   const likeness = hit.distance === undefined ? "" : near === null ? `distance ${hit.distance.toFixed(3)}` : near.toFixed(3);
   const picture = make("img", { src: thumbnail(hit.id, 256), alt: `Image ${hit.id}: ${names}`, loading: "lazy", draggable: "false" });
-  picture.addEventListener("error", () => picture.classList.add("missing"));
+  picture.addEventListener("error", () => picture.replaceWith(make("span", { class: "missing", text: "The image file is not available." })));
   const button = make("button", { type: "button", "data-id": hit.id, title: "Search from this image", onclick: () => search(hit.id) }, picture);
   if (hit.regions) button.append(heat(picture, hit.regions.image, "it is like the query"));
   if (hit.rank) button.append(make("span", { class: "rank", text: hit.rank, "aria-hidden": "true" }));
