@@ -75,7 +75,7 @@ class Middleware:
             self._hosts.check(headers, path)
             if not scope[AUTHORISED] and not is_open(path):
                 await self._auth.refuse(headers)
-            body.check(headers)
+            await body.check(headers)
             await self._app(scope, body.receive, send)
         except HTTPException as refused:
             await _refusal(refused)(scope, receive, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -61,14 +62,16 @@ class Body:
         limits = self._limits
         return self._began + min(limits.body_grace + self._bytes / limits.body_rate, limits.body_seconds)
 
-    def check(self, headers: Headers) -> None:
-        """Refuse a body by the size that its header promises, before any of it is read.
+    async def check(self, headers: Headers) -> None:
+        """Refuse a body by the size that its header promises.
 
         Raises:
             HTTPException: 413.
         """
         promised = headers.get("content-length", "")
         if promised.isascii() and promised.isdigit() and int(promised[:20]) > self._most:
+            if int(promised[:20]) <= 2 * self._most and "expect" not in headers:
+                await self._drain()
             raise self._too_large()
 
     async def receive(self) -> Message:
@@ -80,11 +83,8 @@ class Body:
         if self._ended:
             return await self._receive()
         message = await self._next()
-        self._bytes += len(message.get("body", b""))
-        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
-        if self._ended or self._bytes > self._most:
-            self.leave()
         if self._bytes > self._most:
+            await self._drain()
             raise self._too_large()
         return message
 
@@ -98,7 +98,22 @@ class Body:
         """Hold no place any more."""
         self._arriving.leave(self)
 
+    async def _drain(self) -> None:
+        """Read on and forget it: clients and proxies that are still sending do not see an answer before."""
+        with suppress(HTTPException):
+            while not self._ended and self._bytes <= 2 * self._most:
+                await self._next()
+        self.leave()
+
     async def _next(self) -> Message:
+        message = await self._part()
+        self._bytes += len(message.get("body", b""))
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        if self._ended:
+            self.leave()
+        return message
+
+    async def _part(self) -> Message:
         if self._given_up:
             raise _crowded()
         self._arriving.enter(self)
