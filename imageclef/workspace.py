@@ -27,6 +27,7 @@ from imageclef.config import Config
 from imageclef.data.annotations import Annotations, read_annotations
 from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list
+from imageclef.data.ids import read_id_lines
 from imageclef.data.store import ImageStore
 from imageclef.errors import ConfigError
 from imageclef.features.columns import side_by_side
@@ -192,7 +193,7 @@ class Workspace:
         """Ids, concepts and groups, as ingested."""
         self.config.collection(name)
         folder = self.artifact("collection", name).path
-        ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
+        ids = read_id_lines(folder / "ids.txt")
         listed, grouped = folder / "concepts.tsv", folder / "groups.csv"
         concepts = read_concept_list(listed, "2018") if listed.exists() else None
         groups = read_groups(grouped).group_of if grouped.exists() else {}

@@ -19,7 +19,8 @@ import pandas as pd
 from imageclef.data.decoding import IMAGE_SUFFIXES
 from imageclef.data.dicom.choice import DicomChoice
 from imageclef.data.dicom.recognition import file_and_frame
-from imageclef.data.folders import files_below, printable, unwritable
+from imageclef.data.folders import files_below
+from imageclef.data.ids import composed, fault_in_id, fault_in_text, printable
 from imageclef.errors import DataError
 
 if TYPE_CHECKING:  # pydicom comes with an extra, and takes time to load
@@ -73,12 +74,14 @@ class FoundImages:
         refused: files whose id is taken or cannot be written down, and folders that cannot be read; by path.
         dicom: what the DICOM files among them hold; None where they were not looked for.
         passed_over: the number of other files, by suffix.
+        decomposed: ids of files whose names are not in composed form (NFC), as the ids are.
     """
 
     images: list[ImageFile]
     refused: list[Refusal]
     dicom: Survey | None = None
     passed_over: Counter[str] = field(default_factory=Counter)
+    decomposed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,9 @@ class Groups:
     metadata: pd.DataFrame
 
 
-def find_images(folder: Path, dicom: DicomChoice | None = None, listing: Path | None = None) -> FoundImages:
+def find_images(
+    folder: Path, dicom: DicomChoice | None = None, listing: Path | None = None, separator: str = ""
+) -> FoundImages:
     """List the image files of a folder and its subfolders, by id.
 
     Hidden files and folders are passed over. Links are followed, each folder is entered once. Of two files
@@ -104,6 +109,7 @@ def find_images(folder: Path, dicom: DicomChoice | None = None, listing: Path | 
         folder: holds files with the suffixes `IMAGE_SUFFIXES`, in any case.
         dicom: look for DICOM files too, of any name, told by their content; their ids are SOP Instance UIDs.
         listing: a DICOMDIR in the folder; only the files that it names are taken.
+        separator: what no id may hold, because it ends the id in a run file of the edition.
 
     Raises:
         DataError: there is no such folder, or no image in it; or `listing` is no DICOMDIR.
@@ -111,19 +117,19 @@ def find_images(folder: Path, dicom: DicomChoice | None = None, listing: Path | 
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; expected a folder of images")
     if listing is not None:
-        return _chosen(folder, [], _survey(listing, None, dicom or DicomChoice()), [])
+        return _chosen(folder, [], _survey(listing, None, dicom or DicomChoice()), [], separator)
     files = files_below(folder, _is_image if dicom is None else lambda name: True)
     refused = [Refusal(posixpath.basename(path), path, "unreadable", reason) for path, reason in files.closed]
     surveyed = None if dicom is None else _survey(folder, files.paths, dicom)
-    return _chosen(folder, files.paths, surveyed, refused)
+    return _chosen(folder, files.paths, surveyed, refused, separator)
 
 
 def _chosen(
-    folder: Path, paths: Sequence[str], surveyed: Survey | None, refused: list[Refusal]
+    folder: Path, paths: Sequence[str], surveyed: Survey | None, refused: list[Refusal], separator: str
 ) -> FoundImages:
     """One image for each id, of all files and of those that are DICOM."""
     held = surveyed.files if surveyed else set()
-    named = [(path, posixpath.splitext(posixpath.basename(path))[0]) for path in paths if _is_image(path)]
+    named = [(path, _stem(path)) for path in paths if _is_image(path)]
     named = [(path, image_id) for path, image_id in named if path not in held]
     others = [path for path in paths if not _is_image(path) and path not in held]
     if surveyed:
@@ -133,14 +139,19 @@ def _chosen(
             Refusal(posixpath.basename(path), path, kind, reason) for path, kind, reason in surveyed.refused
         ]
     taken: dict[str, ImageFile] = {}
-    for path, image_id in sorted(named):
-        if reason := unwritable(path):
+    decomposed: list[str] = []
+    for path, name in sorted(named):
+        image_id = composed(name)
+        if reason := fault_in_text(path) or fault_in_id(image_id, separator):
             refused.append(Refusal(printable(image_id), printable(path), "unusable name", reason))
         elif image_id in taken:
             reason = f"has the same id as {taken[image_id].path}"
+            if _stem(path) != _stem(taken[image_id].path):
+                reason += ", once both names are in composed form (NFC)"
             refused.append(Refusal(image_id, path, "id twice", reason))
         else:
             taken[image_id] = ImageFile(image_id, path)
+            decomposed += [image_id] if image_id != name else []
     if not taken:
         raise DataError(f"{folder}: no image; expected DICOM files, or others named as .jpg, .png, .tif")
     return FoundImages(
@@ -148,6 +159,7 @@ def _chosen(
         sorted(refused, key=lambda one: one.path),
         surveyed,
         Counter(_suffix(path) for path in others if not (surveyed and _is_named_dicom(path))),
+        decomposed,
     )
 
 
@@ -213,6 +225,10 @@ def _not_dicom(path: str) -> Refusal:
     return Refusal(printable(posixpath.basename(path)), printable(path), "not an image", reason)
 
 
+def _stem(path: str) -> str:
+    return posixpath.splitext(posixpath.basename(path))[0]
+
+
 def _suffix(name: str) -> str:
     return posixpath.splitext(name)[1].lower()
 
@@ -240,7 +256,7 @@ def _checked_rows(
         line = f"{path}:{number}"
         if len(cells) != len(header):
             raise DataError(f"{line}: {len(cells)} cells; expected {len(header)} as in the header")
-        image_id = cells[where_id]
+        image_id = cells[where_id] = composed(cells[where_id].strip())
         if not image_id:
             raise DataError(f"{line}: empty ID; expected the id of an image")
         if not cells[where_group]:

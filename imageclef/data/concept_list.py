@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from imageclef.data.ids import composed, fault_in_id
 from imageclef.data.list_lines import (
     CONCEPT,
     SNIFFED_LINES,
@@ -70,7 +71,7 @@ def read_ids(path: Path) -> list[str]:
     if any("\t" in line for line in head) or 2 * sum("," in line for line in head) > len(head):
         return [line.image_id for line in open_concept_list(path)[1]]
     skip = 1 if is_id_name(lines[0]) and len(lines) > 1 else 0
-    plain = (ListLine(i + 1, lines[i].strip(), None) for i in range(skip, len(lines)))
+    plain = (ListLine(i + 1, composed(lines[i].strip()), None) for i in range(skip, len(lines)))
     return [line.image_id for line in each_once(path, plain)]
 
 
@@ -81,8 +82,8 @@ def write_concept_list(path: Path, concepts: Mapping[str, Sequence[str]]) -> Non
         DataError: an id or a concept would not be read back as it is.
     """
     for image_id, of_image in concepts.items():
-        if not image_id or image_id != image_id.strip() or any(sign in image_id for sign in "\t\n\r\ufeff"):
-            raise DataError(f"{path}: image id {image_id!r} would not be read back; expected a plain name")
+        if fault := fault_in_id(image_id, "\t"):
+            raise DataError(f"{path}: image id {image_id!r} cannot be written: {fault}")
         bad = next((concept for concept in of_image if not CONCEPT.fullmatch(concept)), None)
         if bad is not None:
             raise DataError(f"{path}: '{bad}' of image '{image_id}' is not a concept; expected C and digits")

@@ -1,13 +1,13 @@
-"""Every file below a folder, by its path; and which paths a line of text can hold."""
+"""Every file below a folder, by its path."""
 
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imageclef.data.ids import printable
 from imageclef.errors import DataError
 
 
@@ -52,22 +52,6 @@ def files_below(folder: Path, wanted: Callable[[str], bool]) -> Files:
         prefix = "" if relative == "." else f"{relative}/"
         paths += [prefix + name for name in files if name[0] != "." and wanted(name)]
     return Files(paths, closed)
-
-
-def unwritable(path: str) -> str:
-    """Why a path cannot stand in a line of text, or an empty string."""
-    if path.isascii() and path.isprintable():
-        return ""
-    if path != printable(path):
-        return "its name is not UTF-8 text"
-    if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in path):
-        return "its name holds a control character or a line break"
-    return ""
-
-
-def printable(text: str) -> str:
-    """Bytes that are no UTF-8, which Python carries in names as lone surrogates, written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _identity(folder: Path) -> tuple[int, int]:

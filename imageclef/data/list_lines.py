@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from imageclef.data.ids import composed
 from imageclef.errors import ConfigError, DataError
 
 CONCEPT = re.compile(r"C[0-9]+")
@@ -72,7 +73,7 @@ class ListLine(NamedTuple):
 
     Attributes:
         number: of the line in its file, from 1.
-        image_id: without white space around it.
+        image_id: in composed form (NFC), without white space around it.
         fields: what stands between the concept separators, as it stands there (one empty field for an
             image without concepts); None where the id is not followed by a separator.
     """
@@ -195,7 +196,7 @@ def _split(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[
             cell = cell[1:]
         elif "\t" in cell:
             raise DataError(f"{path}:{number}: more than two fields; expected {form.example}")
-        yield ListLine(number, image_id.strip(), cell.split(form.concept) if found else None)
+        yield ListLine(number, composed(image_id.strip()), cell.split(form.concept) if found else None)
 
 
 def _split_csv(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[ListLine]:
@@ -208,4 +209,4 @@ def _split_csv(path: Path, lines: list[str], form: ListForm, skip: int) -> Itera
         if len(row) > 2:
             raise DataError(f"{path}:{number}: more than two fields; expected {form.example}")
         fields = row[1].split(form.concept) if len(row) == 2 else None
-        yield ListLine(number, row[0].strip(), fields)
+        yield ListLine(number, composed(row[0].strip()), fields)

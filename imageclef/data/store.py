@@ -27,6 +27,7 @@ from imageclef.data.bulk_decoding import cores, decode_all
 from imageclef.data.collection import ImageFile, Refusal
 from imageclef.data.decoding import CHANNELS, Mode
 from imageclef.data.guarded_decoding import AS_IT_IS
+from imageclef.data.ids import read_id_lines, write_id_lines
 from imageclef.data.store_writer import StoreWriter
 from imageclef.errors import ArtifactError, DataError
 from imageclef.progress import Advance
@@ -102,8 +103,7 @@ def build_store(
         if not writer.n_read:
             first = f"; the first is {failed[0].path}: {failed[0]}" if failed else ""
             raise DataError(f"{folder}: none of {len(images)} images can be read{first}")
-        with (out / _IDS).open("w", encoding="utf-8", newline="") as ids:
-            ids.writelines(f"{original[0]}\n" for original in writer.originals())
+        write_id_lines(out / _IDS, [original[0] for original in writer.originals()])
         _write_table(out / _IMAGES, _IMAGES_HEADER, writer.originals())
         _write_table(out / _REFUSED, _REFUSED_HEADER, (astuple(refusal) for refusal in failed))
         return StoreReport(writer.n_read, failed)
@@ -138,7 +138,7 @@ class ImageStore:
         folder = source if isinstance(source, Path) else source.path
         images = _map_pixels(folder / _PIXELS) if isinstance(source, Path) else source.array(_PIXELS)
         _require_pixels(folder / _PIXELS, images)
-        ids = _read(folder / _IDS).removesuffix("\n").split("\n")
+        ids = read_id_lines(folder / _IDS)
         if len(ids) != len(images):
             raise ArtifactError(
                 f"{folder / _IDS}: {len(ids)} ids for the {len(images)} rows of {_PIXELS}; {_AGAIN}"

@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from imageclef.data.ids import check_ids, composed
 from imageclef.errors import DataError
 from imageclef.features.feature_set import DamagedNpy, FeatureSet, open_npy
-from imageclef.features.rows import DataSet, Joined, Rows, blocks, check_ids, check_matrix, reading_hdf5
+from imageclef.features.rows import DataSet, Joined, Rows, blocks, check_matrix, reading_hdf5
 
 _HEAP = b"GCOL\x01"
 
@@ -50,7 +51,7 @@ def read_hdf5(path: Path) -> tuple[list[str], Rows]:
             )
         _check_heaps(path)
         try:
-            ids = [str(name) for name in names.asstr("utf-8")[:]]
+            ids = [composed(str(name)) for name in names.asstr("utf-8")[:]]
         except UnicodeDecodeError:
             raise DataError(f"{path}: /id is not UTF-8; expected UTF-8 texts") from None
         check_ids(f"{path}: /id", ids, data.shape[0])
@@ -225,7 +226,7 @@ def _read_id_column(path: Path, column: str) -> list[str]:
         raise DataError(f"{path}: {reason}; expected a parquet table") from None
     if None in names:
         raise DataError(f"{path}: row {names.index(None)} has no '{column}'; expected an id in every row")
-    return [str(name) for name in names]
+    return [composed(str(name)) for name in names]
 
 
 def _listed(names: Sequence[str]) -> str:

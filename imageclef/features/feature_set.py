@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from imageclef.data.ids import read_id_lines, write_id_lines
 from imageclef.errors import ArtifactError, DataError
 from imageclef.storage.artifacts import Artifact
 
@@ -65,7 +66,7 @@ class FeatureSet:
                 f"{path}: holds {features.dtype} of shape {features.shape}; "
                 "expected float32 of shape (n_images, n_features)"
             )
-        ids = read_ids(folder / IDS)
+        ids = read_id_lines(folder / IDS)
         if len(ids) != len(features):
             raise ArtifactError(
                 f"{folder / IDS}: {len(ids)} ids; expected {len(features)}, the rows of {FEATURES}"
@@ -91,7 +92,7 @@ class FeatureSet:
             ArtifactError: there is no room for it.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        write_ids(folder / IDS, ids)
+        write_id_lines(folder / IDS, ids)
         path, shape = folder / FEATURES, (len(ids), n_features)
         try:
             rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
@@ -164,46 +165,3 @@ def open_npy(path: Path) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):
         raise DamagedNpy("an archive of arrays")
     return array
-
-
-def read_ids(path: Path) -> list[str]:
-    """Read one id a line.
-
-    Raises:
-        ArtifactError: the file is missing, is not text, or names an id twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ArtifactError(f"{path}: {error.strerror}; expected one image id a line") from None
-    except UnicodeDecodeError:
-        raise ArtifactError(f"{path}: not UTF-8 text; expected one image id a line") from None
-    # Not splitlines(): that also splits at characters which may stand in an id.
-    ids = text.removesuffix("\n").split("\n") if text else []
-    if problem := _problem(ids):
-        number, what = problem
-        raise ArtifactError(f"{path}:{number}: {what}; expected one image id a line, none twice")
-    return ids
-
-
-def write_ids(path: Path, ids: Sequence[str]) -> None:
-    """Write one id a line.
-
-    Raises:
-        DataError: an id appears twice or cannot stand in a line.
-    """
-    if problem := _problem(ids):
-        raise DataError(f"row {problem[0] - 1}: {problem[1]}; expected a different id in every row")
-    path.write_text("".join(f"{image_id}\n" for image_id in ids), encoding="utf-8", newline="\n")
-
-
-def _problem(ids: Sequence[str]) -> tuple[int, str] | None:
-    """The first line that cannot stand, counted from 1, and why."""
-    seen: set[str] = set()
-    for number, image_id in enumerate(ids, start=1):
-        if not image_id or "\n" in image_id or "\r" in image_id:
-            return number, f"id {image_id!r} is empty or has a line break"
-        if image_id in seen:
-            return number, f"image '{image_id}' appears twice"
-        seen.add(image_id)
-    return None

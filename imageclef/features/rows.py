@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,15 +86,6 @@ def check_matrix(where: str, matrix: Any) -> None:
     """Refuse what is no matrix of floats."""
     if matrix.shape is None or len(matrix.shape) != 2 or not matrix.shape[1] or matrix.dtype.kind != "f":
         raise DataError(f"{where}: {matrix.dtype} of shape {matrix.shape}; expected floats of shape (n, d)")
-
-
-def check_ids(where: str, ids: Sequence[str], n_rows: int) -> None:
-    """Refuse ids that are not one for each row, each another."""
-    if len(ids) != n_rows:
-        raise DataError(f"{where}: {len(ids)} ids; expected {n_rows}, one for each row of features")
-    if len(set(ids)) < n_rows:
-        twice = next(image_id for image_id, count in Counter(ids).items() if count > 1)
-        raise DataError(f"{where}: image '{twice}' appears twice; expected a different id in every row")
 
 
 def blocks(n_rows: int) -> list[slice]:

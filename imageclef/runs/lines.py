@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from imageclef.data.ids import composed
 from imageclef.data.list_lines import CONCEPT
 from imageclef.errors import DataError, RunRefused
 from imageclef.runs.editions import Edition
@@ -28,7 +29,7 @@ class RunLine(NamedTuple):
 
     Attributes:
         number: of the line, from 1.
-        image_id: as it stands there.
+        image_id: as it stands there, in composed form (NFC).
         fields: what stands between the concept separators, with any white space; one empty field for
             an image without concepts; None for a bare id.
     """
@@ -141,7 +142,7 @@ def _split(path: Path, lines: list[str], edition: Edition) -> Iterator[RunLine]:
         if len(row) > 2:
             raise RunRefused(f"{path}:{number}: {len(row)} columns; expected {edition.example}")
         fields = row[1].split(edition.concept_separator) if len(row) == 2 else None
-        yield RunLine(number, row[0], fields)
+        yield RunLine(number, composed(row[0]), fields)
 
 
 def _rows(path: Path, lines: list[str], edition: Edition) -> Iterator[tuple[int, list[str]]]:

@@ -13,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
+from imageclef.data.ids import fault_in_id
 from imageclef.data.list_lines import CONCEPT
 from imageclef.errors import DataError
 from imageclef.runs.editions import EDITIONS, Edition
@@ -60,8 +61,8 @@ def write_run(path: Path, run: Mapping[str, Sequence[str]], edition: Edition) ->
     lines = [] if edition.header is None else [edition.header + "\n"]
     for image_id, concepts in run.items():
         unique = list(dict.fromkeys(concepts))
-        if not _can_hold(image_id, edition):
-            raise DataError(f"{path}: image id {image_id!r} cannot stand in a run of {edition.name}")
+        if fault := fault_in_id(image_id, edition.separator):
+            raise DataError(f"{path}: image id {image_id!r} cannot stand in a run of {edition.name}: {fault}")
         for concept in unique:
             if not CONCEPT.fullmatch(concept):
                 raise DataError(f"{path}: '{concept}' of image '{image_id}' is not C and digits")
@@ -122,9 +123,3 @@ def knn_run_name(features: str, metric: Literal["l2", "cosine"], part: str, when
 
 def _stamp(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d_%H%M")
-
-
-def _can_hold(image_id: str, edition: Edition) -> bool:
-    """Whether an id comes back from a file as it is."""
-    plain = image_id == image_id.strip() and image_id.splitlines() == [image_id]
-    return plain and not any(sign in image_id for sign in (edition.separator, '"', "\ufeff"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from imageclef.config import CollectionSettings
 from imageclef.data.collection import FoundImages, Groups, read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list, write_concept_list
+from imageclef.data.ids import fault_in_id, write_id_lines
 from imageclef.errors import DataError
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
@@ -36,8 +37,17 @@ class Tables:
     digests: Mapping[str, str]
 
 
-def read_tables(name: str, settings: CollectionSettings, found: FoundImages, report: Report) -> Tables:
+def read_tables(
+    name: str, settings: CollectionSettings, found: FoundImages, report: Report, separator: str = ""
+) -> Tables:
     """Read the tables of a collection; say which images and which lines have no partner.
+
+    Args:
+        name: of the collection.
+        settings: which files they are.
+        found: the images on disk.
+        report: is told what was read and what has no partner.
+        separator: what no id may hold, because it ends the id in a run file of the edition.
 
     Raises:
         DataError: a table cannot be read, or none of its ids is that of an image.
@@ -47,6 +57,7 @@ def read_tables(name: str, settings: CollectionSettings, found: FoundImages, rep
     concepts = read_concept_list(settings.concepts) if settings.concepts else None
     if concepts is not None:
         report.read.append(f"{settings.concepts}: {count_of(len(concepts), 'image')}")
+        concepts = _usable(name, concepts, separator, report)
         _note_partners(name, concepts, {image.image_id for image in found.images}, report)
     return Tables(concepts, read_groups(settings.groups) if settings.groups else None, settings, digests)
 
@@ -72,11 +83,11 @@ def describe(
         return
     on_disk = {image.image_id for image in found.images}
     with building(path, recipe, force=force) as folder:
-        _write_lines(folder / "ids.txt", list(concepts) if concepts is not None else sorted(on_disk))
+        write_id_lines(folder / "ids.txt", list(concepts) if concepts is not None else sorted(on_disk))
         if concepts is not None:
             write_concept_list(folder / "concepts.tsv", concepts)
-            _write_lines(folder / "without-image.txt", [i for i in concepts if i not in on_disk])
-            _write_lines(folder / "without-concepts.txt", sorted(on_disk - concepts.keys()))
+            write_id_lines(folder / "without-image.txt", [i for i in concepts if i not in on_disk])
+            write_id_lines(folder / "without-concepts.txt", sorted(on_disk - concepts.keys()))
         if settings.groups is not None:
             (folder / "groups.csv").write_bytes(settings.groups.read_bytes())
         elif found.dicom is not None and found.dicom.images:
@@ -90,6 +101,16 @@ def _write_groups(path: Path, survey: Survey) -> None:
     table = survey.metadata()
     table.insert(0, "group", [groups[image_id] or str(image_id) for image_id in table.index])
     table.to_csv(path, lineterminator="\n")
+
+
+def _usable(name: str, concepts: ConceptLists, separator: str, report: Report) -> ConceptLists:
+    """Leave out the lines whose ids could not stand in a run."""
+    faults = {image_id: fault for image_id in concepts if (fault := fault_in_id(image_id, separator))}
+    if faults:
+        lines = count_of(len(faults), "line")
+        some = name_some([f"{image_id!r} ({fault})" for image_id, fault in faults.items()])
+        report.notes.append(f"{name}: {lines} of the concept list left out: {some}")
+    return {image_id: of_image for image_id, of_image in concepts.items() if image_id not in faults}
 
 
 def _note_partners(name: str, concepts: ConceptLists, on_disk: set[str], report: Report) -> None:
@@ -111,7 +132,3 @@ def _note_partners(name: str, concepts: ConceptLists, on_disk: set[str], report:
     if without_line:
         files = count_of(len(without_line), "file")
         report.notes.append(f"{name}: {files} without a line in the concept list: {name_some(without_line)}")
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -10,6 +10,7 @@ from imageclef.config import Config
 from imageclef.data.collection import FoundImages, find_images
 from imageclef.data.dicom.choice import DicomChoice, FrameChoice
 from imageclef.errors import DataError
+from imageclef.runs.editions import edition_named
 
 _SALT_BYTES = 32
 
@@ -23,13 +24,13 @@ def found_images(config: Config, folder: Path, listing: Path | None = None) -> F
         listing: a DICOMDIR in it; only the files that it names are taken.
 
     Raises:
-        ConfigError: the choice of frames is none.
+        ConfigError: the choice of frames or the edition is none.
         DataError: there is no such folder, no image in it, or the salt cannot be read or written.
     """
     settings = config.ingest
     salt = _salt(settings.salt)
     choice = DicomChoice(FrameChoice(settings.frames), settings.headerless, salt)
-    found = find_images(folder, choice, listing)
+    found = find_images(folder, choice, listing, edition_named(config.edition).separator)
     if found.dicom is not None and found.dicom.images and not settings.salt.exists():
         _keep(settings.salt, salt)
     return found

@@ -13,7 +13,7 @@ from imageclef.progress import Reporter, Silent
 from imageclef.stages.described import describe, read_tables
 from imageclef.stages.found import found_images
 from imageclef.stages.refused import by_class, refused_in_words
-from imageclef.stages.report import Report, count_of, shown
+from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import Workspace
 
@@ -64,12 +64,13 @@ def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Repor
     if found.dicom is not None and found.dicom.skipped:
         kinds = ", ".join(f"{count:,} {reason}" for reason, count in found.dicom.skipped.most_common())
         report.notes.append(f"{name}: DICOM files without a picture: {kinds}")
+    _note_names(name, found, report)
     if found.passed_over:
         suffixes = found.passed_over.most_common(_SUFFIXES)
         kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes)
         others = count_of(found.passed_over.total(), "file")
         report.notes.append(f"{name}: {others} passed over that are no images by their names: {kinds}")
-    tables = read_tables(name, settings, found, report)
+    tables = read_tables(name, settings, found, report, workspace.edition.separator)
     _require_none(workspace, name, found.refused)
     store = _decoded(workspace, name, found, state, report, reporter, force)
     describe(workspace.collection_path(name), tables, found, state, report, force)
@@ -78,6 +79,17 @@ def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Repor
     if store.refused:
         listed = shown(store.folder / "refused.csv")
         report.notes.append(f"{name}: {refused_in_words(store.refused)}; all of them in {listed}")
+
+
+def _note_names(name: str, found: FoundImages, report: Report) -> None:
+    """Say which names were changed to composed form, and which fell together by that."""
+    if found.decomposed:
+        names = count_of(len(found.decomposed), "file name")
+        some = name_some(found.decomposed)
+        report.notes.append(f"{name}: {names} in decomposed Unicode (NFD), matched as composed (NFC): {some}")
+    if twice := [refusal for refusal in found.refused if refusal.kind == "id twice"]:
+        some = name_some([f"{refusal.path} {refusal.reason}" for refusal in twice])
+        report.notes.append(f"{name}: {count_of(len(twice), 'file')} left out: {some}")
 
 
 def _decoded(

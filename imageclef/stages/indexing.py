@@ -9,6 +9,7 @@ import numpy as np
 
 from imageclef.config import Config, IndexSettings
 from imageclef.data.concept_list import read_ids
+from imageclef.data.ids import composed
 from imageclef.errors import ArtifactError, DataError, MissingArtifact
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval import checking
@@ -115,7 +116,7 @@ def index_remove(config: Config, images: Sequence[str] = (), ids: Path | None = 
         ConfigError: the kind cannot remove.
     """
     workspace, report = Workspace(config), Report("index remove")
-    wanted = list(dict.fromkeys([*images, *(read_ids(ids) if ids else [])]))
+    wanted = list(dict.fromkeys([*map(composed, images), *(read_ids(ids) if ids else [])]))
     if not wanted:
         raise DataError("index remove: no image is named; expected ids, or a file of them")
     open_index(workspace)

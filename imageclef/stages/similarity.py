@@ -16,6 +16,7 @@ from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.concept_list import read_ids
 from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.heat import with_heat
+from imageclef.data.ids import composed
 from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, ImageRefused
@@ -78,6 +79,7 @@ def similar(
         ConfigError: nothing is asked, the index is of other features than the learner's, or `why` is asked of
             a learner whose features have no place in the picture.
     """
+    ids = tuple(map(composed, ids))
     workspace, report = Workspace(config), Report("similar", read=[*map(str, images), *ids])
     read = [*images, *([among] if among else [])]
     for path in filter(None, (out, sheet)):
@@ -178,7 +180,7 @@ def _query(
 def _key_of(workspace: Workspace, image: Path, annotations: Annotations) -> ImageKey | None:
     """The image with concepts that a file is, by the collection in whose folder it lies."""
     for name, settings in workspace.config.collections.items():
-        key = ImageKey(name, image.stem)
+        key = ImageKey(name, composed(image.stem))
         if key in annotations.concepts and image.resolve().is_relative_to(settings.images.resolve()):
             return key
     return None

@@ -11,6 +11,7 @@ from imageclef.data.concept_list import (
     read_ids,
     write_concept_list,
 )
+from imageclef.data.ids import composed, fault_in_id
 from imageclef.data.list_lines import open_concept_list
 from imageclef.errors import ConfigError, DataError
 
@@ -161,9 +162,8 @@ def test_refuses_plain_ids(text: str, complaint: str, tmp_path: Path) -> None:
         read_ids(write(tmp_path / "ids.txt", text))
 
 
-ids = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\ufeff"), min_size=1).filter(
-    lambda text: text == text.strip()
-)
+names = st.text(st.characters(codec="utf-8"), min_size=1).map(composed)
+ids = names.filter(lambda name: not fault_in_id(name))
 concept_lists = st.dictionaries(
     ids,
     st.lists(st.integers(0, 10**8).map("C{:07}".format), unique=True, max_size=5).map(tuple),
@@ -186,8 +186,8 @@ def test_what_is_written_is_read(
 @pytest.mark.parametrize(
     ("concepts", "complaint"),
     [
-        ({"a\tb": ()}, r"image id 'a\\tb' would not be read back"),
-        ({" a": ()}, "image id ' a' would not be read back"),
+        ({"a\tb": ()}, r"image id 'a\\tb'"),
+        ({" a": ()}, "image id ' a'"),
         ({"a": ("X1",)}, "'X1' of image 'a' is not a concept; expected C and digits"),
     ],
 )

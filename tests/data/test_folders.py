@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imageclef.data.folders import files_below, printable, unwritable
+from imageclef.data.folders import files_below
 from imageclef.errors import DataError
 
 
@@ -50,17 +50,3 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     assert (found.paths, found.closed) == (["a"], [("closed", "folder cannot be read: Permission denied")])
     with pytest.raises(DataError, match="closed: Permission denied; expected a folder that can be read"):
         files_below(tmp_path / "closed", everything)
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        ("a b/ä,\"'.png", ""),
-        ("a\nb", "its name holds a control character or a line break"),
-        ("a\u2028b", "its name holds a control character or a line break"),
-        ("a\udcffb", "its name is not UTF-8 text"),
-    ],
-)
-def test_names_that_a_line_cannot_hold(path: str, reason: str) -> None:
-    assert unwritable(path) == reason
-    assert printable(path).encode().decode() == path.replace("\udcff", "\\udcff")

@@ -217,9 +217,9 @@ def test_a_damaged_store_is_refused_by_file(store: ImageStore) -> None:
     opening(
         ids, b"".join(whole[ids].splitlines(True)[1:]), r"ids\.txt: 69 ids for the 70 rows of images\.npy"
     )
-    opening(ids, b"", r"ids\.txt: 1 ids for the 70 rows")
-    opening(ids, b"\xff" + whole[ids], r"ids\.txt: cannot be read")
-    opening(ids, None, r"ids\.txt: cannot be read")
+    opening(ids, b"", r"ids\.txt: 0 ids for the 70 rows")
+    opening(ids, b"\xff" + whole[ids], r"ids\.txt: not UTF-8")
+    opening(ids, None, r"ids\.txt: No such file")
     opening(refused, None, r"refused\.csv: cannot be read")
     opening(refused, b"id,path\n", r"refused\.csv: not a table of id, path, class, reason")
     opening(images, whole[images].replace(b"image07,", b"other,"), r"images\.csv: not the images of ids\.txt")

@@ -84,7 +84,7 @@ def test_hdf5_of_another_form_is_refused(tmp_path: Path) -> None:
         ({"data": ROWS.astype(int), "id": IDS}, r"/data: int64 of shape \(5, 3\); expected floats"),
         ({"data": ROWS, "id": np.arange(5)}, r"/id is int64 of shape \(5,\); expected one text for each row"),
         ({"data": ROWS, "id": IDS[:4]}, "/id: 4 ids; expected 5, one for each row"),
-        ({"data": ROWS, "id": ["a", "b", "a", "d", "e"]}, "/id: image 'a' appears twice"),
+        ({"data": ROWS, "id": ["a", "b", "a", "d", "e"]}, "/id: row 2: image 'a' appears twice"),
         ({"data": ROWS, "id": np.array([b"\xff"] * 5, dtype="S1")}, "/id is not UTF-8"),
     ]
     for content, message in forms:
@@ -120,7 +120,7 @@ def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         read_npy_with_table(npy, tables, "id")
     with pytest.raises(DataError, match=r"m_1\.parquet: 2 rows; expected 3, the rows of .*img_0\.npy"):
         read_npy_with_table(npy[:1], tables[1:], "image_path")
-    with pytest.raises(DataError, match=r"m_0\.parquet: column 'image_path': image 'a' appears twice"):
+    with pytest.raises(DataError, match=r"m_0\.parquet: column 'image_path': row .: image 'a' appears twice"):
         read_npy_with_table(npy[:1] * 2, tables[:1] * 2, "image_path")
     np.save(npy[1], np.zeros((2, 4)))
     with pytest.raises(DataError, match=r"img_1\.npy: rows of 4 numbers; expected 3, as in .*img_0\.npy"):
@@ -158,7 +158,7 @@ def test_parquet_of_ours_is_read_by_pandas(tmp_path: Path) -> None:
 def test_ids_that_do_not_fit_the_rows_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"f\.h5: 4 ids; expected 5"):
         write_hdf5(tmp_path / "f.h5", IDS[:4], ROWS)
-    with pytest.raises(DataError, match=r"f\.parquet: image 'a' appears twice"):
+    with pytest.raises(DataError, match=r"f\.parquet: row .: image 'a' appears twice"):
         write_parquet(tmp_path / "f.parquet", ["a", *IDS[:4]], ROWS)
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imageclef.errors import DataError
 from imageclef.features.exchange import copy_rows, read_hdf5
-from imageclef.features.rows import Joined, blocks, check_ids, check_matrix
+from imageclef.features.rows import Joined, blocks, check_matrix
 
 MATRIX = np.arange(6 * 512, dtype=np.float32).reshape(6, 512)
 
@@ -56,18 +56,6 @@ def test_an_empty_data_set_is_refused(tmp_path: Path) -> None:
         file.create_dataset("id", data=["a"], dtype=h5py.string_dtype("utf-8"))
     with pytest.raises(DataError, match=r"a\.h5: /data: float32 of shape None; expected floats of shape"):
         read_hdf5(path)
-
-
-@pytest.mark.parametrize(
-    ("ids", "complaint"),
-    [
-        (["a", "b"], r"f: 2 ids; expected 3, one for each row"),
-        (["a", "b", "a"], r"f: image 'a' appears twice"),
-    ],
-)
-def test_ids_are_one_for_each_row(ids: list[str], complaint: str) -> None:
-    with pytest.raises(DataError, match=complaint):
-        check_ids("f", ids, 3)
 
 
 @pytest.mark.parametrize("matrix", [np.zeros(3), np.zeros((2, 2, 2)), np.zeros((2, 2), int)])

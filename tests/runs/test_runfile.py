@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imageclef.data.ids import composed, fault_in_id
 from imageclef.errors import DataError, RunRefused
 from imageclef.runs.editions import EDITIONS, Edition
 from imageclef.runs.runfile import (
@@ -42,8 +43,9 @@ def test_bytes_of_a_run(year: str, text: str, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run.csv"]
 
 
-ids = st.text(st.characters(codec="utf-8", exclude_characters='"\ufeff\t,|'), min_size=1).filter(
-    lambda text: text == text.strip() and text.splitlines() == [text] and "ID" not in text
+names = st.text(st.characters(codec="utf-8"), min_size=1).map(composed)
+ids = names.filter(
+    lambda name: not any(fault_in_id(name, edition.separator) for edition in EDITIONS.values())
 )
 runs = st.dictionaries(
     ids,

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from imageclef.data.ids import read_id_lines, write_id_lines
 from imageclef.errors import ArtifactError
-from imageclef.features.feature_set import read_ids, write_ids
 from imageclef.progress import Reporter, Silent
 from imageclef.service.served.search import Searcher
 from imageclef.storage.artifacts import Recipe, building, up_to_date
@@ -52,7 +52,7 @@ class Projection:
             first, second = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))["explained"]
         except (OSError, ValueError, KeyError):
             raise ArtifactError(f"{folder}: not a map; delete it, and it is made again") from None
-        ids = read_ids(folder / _IDS)
+        ids = read_id_lines(folder / _IDS)
         if points.shape != (len(ids), 2):
             raise ArtifactError(f"{folder}: {points.shape} points for {len(ids)} ids; delete it")
         return cls(ids, points, (float(first), float(second)))
@@ -60,7 +60,7 @@ class Projection:
     def save(self, folder: Path) -> None:
         """Write it into a folder."""
         np.save(folder / _POINTS, self.points)
-        write_ids(folder / _IDS, self.ids)
+        write_id_lines(folder / _IDS, self.ids)
         (folder / _ABOUT).write_text(json.dumps({"explained": self.explained}) + "\n", encoding="utf-8")
 
 
