@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from imageclef.errors import ConfigError
 from imageclef.settings import Settings, parse_settings
@@ -34,6 +34,14 @@ def checked_name(name: str) -> str:
 
 ArtifactName = Annotated[str, AfterValidator(checked_name)]
 """A name that a user gives to a collection or to a feature set: it becomes a folder of the workspace."""
+
+
+def _year_as_text(edition: Any) -> Any:
+    return str(edition) if isinstance(edition, int) and not isinstance(edition, bool) else edition
+
+
+Edition = Annotated[str, BeforeValidator(_year_as_text)]
+"""A year of the task; a bare number is taken too."""
 
 
 class CollectionSettings(Settings):
@@ -196,7 +204,7 @@ class Config(Settings):
     workspace: Path = Path("artifacts")
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
-    edition: str = "2018"
+    edition: Edition = "2018"
     collections: dict[ArtifactName, CollectionSettings] = Field(default={})
     learner: dict[str, Any] = Field(default={"name": "aae", "preset": "small"})
     features: tuple[ArtifactName, ...] = ()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from reprlib import Repr
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,13 +33,33 @@ def parse_settings(kind: type[S], table: dict[str, Any], where: str) -> S:
     try:
         return kind.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also leaves the right one missing: the misspelling is the cause.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            parent = kind if len(first["loc"]) == 1 else None
-            known = f"; expected one of {', '.join(sorted(parent.model_fields))}" if parent else ""
-            raise ConfigError(f"{where}: unknown setting '{key}'{known}") from None
+            raise ConfigError(f"{where}: unknown setting '{key}'{_expected(kind, first['loc'])}") from None
         raise ConfigError(f"{where}: {key} = {_shown(first['input'])}: {first['msg'].lower()}") from None
+
+
+def _expected(kind: type[BaseModel], place: Sequence[int | str]) -> str:
+    """The settings that stand at the place of an unknown one, and the nearest in spelling."""
+    *sections, key = place
+    parent: type[BaseModel] | None = kind
+    for section in sections:
+        if parent is None:
+            return ""
+        field = parent.model_fields.get(str(section))
+        # Below a table of tables, such as [collections.NAME], a name leads to the same settings.
+        parent = _settings_in(field.annotation) if field else parent
+    names = sorted(parent.model_fields) if parent else []
+    near = get_close_matches(str(key), names, n=1)
+    return f"; expected one of {', '.join(names)}" + (f"; did you mean '{near[0]}'?" if near else "")
+
+
+def _settings_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_settings_in, get_args(annotation))), None)
 
 
 def _shown(value: Any) -> str:

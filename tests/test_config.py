@@ -94,3 +94,22 @@ def test_a_file_that_is_not_toml_is_named_with_its_line(tmp_path: Path) -> None:
 def test_an_unknown_collection_lists_those_there_are(file: Path) -> None:
     with pytest.raises(ConfigError, match=r"no collection 'test' in the configuration; there are: train"):
         load_config(file).collection("test")
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ('[collections.train]\nimagse = "a"\n', "'collections.train.imagse'; .*did you mean 'images'"),
+        ('[colections.train]\nimages = "a"\n', "'colections'; .*did you mean 'collections'"),
+        ("[classify]\ntopp = 3\n", "'classify.topp'; .*did you mean 'top'"),
+    ],
+)
+def test_a_misspelt_key_is_told_the_near_one(text: str, near: str, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(text)
+    with pytest.raises(ConfigError, match=near):
+        load_config(tmp_path / "c.toml")
+
+
+def test_an_edition_may_be_a_number(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("edition = 2024\n")
+    assert load_config(tmp_path / "c.toml").edition == "2024"

@@ -15,6 +15,7 @@ from imageclef.data.list_lines import (
     SNIFFED_LINES,
     ListLine,
     each_once,
+    has_semicolons,
     is_id_name,
     open_concept_list,
     read_text_lines,
@@ -68,7 +69,11 @@ def read_ids(path: Path) -> list[str]:
     """
     lines = read_text_lines(path)
     head = lines[:SNIFFED_LINES]
-    if any("\t" in line for line in head) or 2 * sum("," in line for line in head) > len(head):
+    if (
+        has_semicolons(lines)
+        or any("\t" in line for line in head)
+        or 2 * sum("," in line for line in head) > len(head)
+    ):
         return [line.image_id for line in open_concept_list(path)[1]]
     skip = 1 if is_id_name(lines[0]) and len(lines) > 1 else 0
     plain = (ListLine(i + 1, composed(lines[i].strip()), None) for i in range(skip, len(lines)))

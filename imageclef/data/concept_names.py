@@ -88,7 +88,10 @@ def _read_table(path: Path, first: str, lines: _Lines, wanted: Collection[str] |
     for number, line in lines if columns.named else _again(first, lines):
         if not line.strip():
             continue
+        line = line.rstrip()
         cells = _cells(f"{path}:{number}", line, columns.separator)
+        while len(cells) > columns.width and not cells[-1]:  # a spreadsheet's empty columns
+            line, cells = line.removesuffix(columns.separator).rstrip(" "), cells[:-1]
         if len(cells) > columns.width == columns.name + 1:
             # A name with an unquoted separator in it, such as "Lung, left" in the last column.
             cells[columns.name :] = [line.split(columns.separator, columns.name)[-1].strip()]
@@ -113,6 +116,8 @@ class _Columns(NamedTuple):
 def _columns(path: Path, first: str) -> _Columns:
     for separator in "\t;,":
         cells = _cells(f"{path}:1", first, separator)
+        while len(cells) > 2 and not cells[-1]:
+            cells.pop()
         plain = [re.sub("[^a-z0-9]", "", cell.lower()) for cell in cells]
         concept = next((i for i, name in enumerate(plain) if name in _CONCEPT_COLUMNS), None)
         name = next((i for i, name in enumerate(plain) if name in _NAME_COLUMNS), None)

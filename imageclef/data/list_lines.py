@@ -6,6 +6,7 @@
 | 2018-2021 | ``ID<TAB>C1;C2``                 | none                            |
 | 2022-2023 | ``ID<TAB>C1;C2``                 | ``ID<TAB>cuis`` or alike        |
 | 2024-2026 | ``ID,C1;C2``                     | ``ID,CUIs`` or alike            |
+| semicolon | ``ID;"C1;C2"``, as Excel writes  | ``ID;CUIs`` or alike            |
 | roco      | ``ID<TAB><TAB>C1<TAB>C2``        | none; ``ID<TAB>`` without any   |
 
 An image without concepts is its id and the separator. A byte-order mark, any mixture of line ends, white
@@ -59,6 +60,9 @@ _2022 = ListForm("2022-2023", "\t", ";", True, "ID<TAB>C0000001;C0000002")
 _2024 = ListForm("2024-2026", ",", ";", True, "ID,C0000001;C0000002")
 _ROCO = ListForm("roco", "\t", "\t", False, "ID<TAB><TAB>C0000001<TAB>C0000002")
 
+_SEMICOLON = ListForm("a spreadsheet", ";", ";", True, 'ID;"C0000001;C0000002"')
+_SEMICOLON_LINE = re.compile(r'[^,;\t]+;\s*("?\s*C[0-9]|$)')
+
 _FORMS = {
     "2017": _2017,
     **dict.fromkeys(("2018", "2019", "2020", "2021"), _2018),
@@ -98,6 +102,7 @@ def open_concept_list(path: Path, edition: str | None = None) -> tuple[ListForm,
     has_header = _is_header(lines[0], form.field)
     if form.header and edition is not None and not has_header:
         names = "ID<TAB>cuis" if form.field == "\t" else "ID,CUIs"
+        names += ", not columns between semicolons" if has_semicolons(lines) else ""
         raise DataError(f"{path}:1: no header; a list of {form.name} begins with {names}")
     skip = 1 if form.header and has_header else 0
     if len(lines) == skip:
@@ -147,6 +152,15 @@ def each_once(path: Path, lines: Iterator[ListLine]) -> Iterator[ListLine]:
         yield line
 
 
+def has_semicolons(lines: Sequence[str]) -> bool:
+    """Whether the columns of a list are separated by semicolons, as some spreadsheets write them."""
+    head = lines[:SNIFFED_LINES]
+    if any("\t" in line for line in head):
+        return False
+    rows = head[1:] if _is_header(head[0], ";") else head
+    return bool(rows) and 2 * sum(bool(_SEMICOLON_LINE.match(line)) for line in rows) > len(rows)
+
+
 def is_id_name(field: str) -> bool:
     """Whether a field is what a header calls the first column."""
     return bool(_ID_NAME.fullmatch(_name(field)))
@@ -159,6 +173,8 @@ def _form_named(edition: str) -> ListForm:
 
 
 def _sniff(lines: Sequence[str]) -> ListForm:
+    if has_semicolons(lines):
+        return _SEMICOLON
     head = lines[:SNIFFED_LINES]
     cells = [line.partition("\t")[2] for line in head if "\t" in line]
     if len(cells) < sum("," in line for line in head if "\t" not in line):
@@ -184,7 +200,7 @@ def _is_header(line: str, separator: str) -> bool:
 
 
 def _split(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[ListLine]:
-    if form.field == ",":
+    if form.field != "\t":
         yield from _split_csv(path, lines, form, skip)
         return
     roco = form.concept == "\t"
@@ -202,11 +218,23 @@ def _split(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[
 def _split_csv(path: Path, lines: list[str], form: ListForm, skip: int) -> Iterator[ListLine]:
     for number, line in enumerate(lines[skip:], start=skip + 1):
         try:
-            # One reader a line: a stray quotation mark must not join it with those below.
-            row = next(csv.reader([line], strict=True)) if '"' in line else line.split(",")
+            row = _cells(line, form.field)
         except csv.Error as error:
             raise DataError(f"{path}:{number}: {error}; expected {form.example}") from None
         if len(row) > 2:
-            raise DataError(f"{path}:{number}: more than two fields; expected {form.example}")
-        fields = row[1].split(form.concept) if len(row) == 2 else None
+            between = " between semicolons" if form.field == ";" else ""
+            raise DataError(f"{path}:{number}: more than two fields{between}; expected {form.example}")
+        fields = _concepts(row[1], form) if len(row) == 2 else None
         yield ListLine(number, composed(row[0].strip()), fields)
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    """The cells of one line, read by itself: a stray quotation mark must not join it with those below."""
+    if '"' in line:
+        return next(csv.reader([line], delimiter=separator, strict=True))
+    return line.split(separator)
+
+
+def _concepts(cell: str, form: ListForm) -> list[str]:
+    """The concepts of a cell; between columns of semicolons, commas may stand between concepts."""
+    return cell.split("," if form.field == ";" and ";" not in cell else form.concept)

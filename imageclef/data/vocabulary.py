@@ -47,6 +47,10 @@ class Vocabulary:
         Raises:
             DataError: there is no concept at rank `offset`.
         """
+        if not self.concepts:
+            raise DataError(
+                "no image of the concept list has a concept; expected lines such as ID<TAB>C0000001"
+            )
         if offset >= len(self):
             raise DataError(f"no concept at rank {offset}: the collection has {len(self)}; lower the offset")
         return Vocabulary(self.concepts[offset : offset + top], self.counts[offset : offset + top])

@@ -71,10 +71,22 @@ def choose(table: Mapping[str, Any], where: str = "[learner]") -> Choice:
     if not isinstance(preset, str) or preset not in presets:
         raise ConfigError(f"{where}: no preset '{preset}'; there are: {', '.join(presets)}")
     usual = parse_settings(kind.settings_type, dict(presets[preset]), where).model_dump()
+    _require_own(name, own, where)
     settings = parse_settings(kind.settings_type, {**presets[preset], **own}, where)
     departures = {key: value for key, value in settings.model_dump().items() if value != usual[key]}
     label = "-".join([name, preset, *(f"{key}={value}" for key, value in sorted(departures.items()))])
     return Choice(name, label, settings)
+
+
+def _require_own(name: str, table: Mapping[str, Any], where: str) -> None:
+    """Check that no setting is one of other learners only."""
+    for key in table.keys() - LEARNERS[name].settings_type.model_fields.keys():
+        owners = [other for other, kind in LEARNERS.items() if key in kind.settings_type.model_fields]
+        if owners:
+            fields = ", ".join(sorted(LEARNERS[name].settings_type.model_fields))
+            raise ConfigError(
+                f"{where}: '{key}' is a setting of {', '.join(owners)}, not of {name}; expected one of {fields}"
+            )
 
 
 def save_learner(folder: Path, name: str, learner: Learner) -> None:

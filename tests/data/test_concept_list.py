@@ -216,3 +216,25 @@ def test_both_forms_of_roco_say_the_same(shared: Path) -> None:
     lists = shared / "concept-lists"
     ours = read_concept_list(lists / "roco-validation-radiology-2018-style.csv")
     assert ours == read_concept_list(lists / "roco-validation-radiology-cuis.txt")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'ID;CUIs\r\na;"C1;C2"\r\nb;C3\r\nc;\r\n',
+        '\ufeffID;CUIs\r\n"a";"C1;C2"\r\n"b";"C3"\r\n"c";""\r\n',
+        "ID;CUIs\na;C1,C2\nb;C3\nc;\n",
+        'a;"C1;C2"\nb;C3\nc;\n',
+    ],
+)
+def test_columns_between_semicolons_are_read(text: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "list.csv", text)
+    assert read_concept_list(path) == {"a": ("C1", "C2"), "b": ("C3",), "c": ()}
+    assert read_ids(path) == ["a", "b", "c"]
+
+
+def test_concepts_between_unquoted_semicolons_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"list\.csv:2: .*semicolons"):
+        read_concept_list(write(tmp_path / "list.csv", "ID;CUIs\na;C1;C2\nb;C3\n"))
+    with pytest.raises(DataError, match=r"list\.csv:1: .*semicolons"):
+        read_concept_list(write(tmp_path / "list.csv", "ID;CUIs\na;C1\nb;C3\n"), "2024")

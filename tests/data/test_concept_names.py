@@ -93,3 +93,11 @@ def test_names_of_the_real_collection(shared: Path) -> None:
     names = read_concept_names(shared / "real-collection" / "concept-names.csv")
     assert len(names) == 218
     assert names["C0024485"] == "Magnetic Resonance Imaging"
+
+
+@pytest.mark.parametrize(
+    "text", ["CUI,Name,\nC1,Lung,\nC2,Rib,\n", "CUI,Name\nC1,Lung,\nC2,Rib,,\n", "C1,Lung,\nC2,Rib,\n"]
+)
+def test_trailing_commas_belong_to_no_name(text: str, tmp_path: Path) -> None:
+    (tmp_path / "names.csv").write_text(text)
+    assert read_concept_names(tmp_path / "names.csv") == {"C1": "Lung", "C2": "Rib"}

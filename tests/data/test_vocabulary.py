@@ -98,3 +98,8 @@ def test_refuses_another_file(text: str, complaint: str, tmp_path: Path) -> None
         Vocabulary.read(tmp_path / "vocabulary.tsv")
     with pytest.raises(DataError, match=r"none\.tsv: No such file"):
         Vocabulary.read(tmp_path / "none.tsv")
+
+
+def test_a_list_without_concepts_is_named_as_such() -> None:
+    with pytest.raises(DataError, match="no image of the concept list has a concept"):
+        Vocabulary.count([(), ()]).window(5)

@@ -38,3 +38,8 @@ def test_a_wrong_table_is_one_line(table: dict[str, object], message: str) -> No
     with pytest.raises(ConfigError, match=message) as caught:
         choose(table)
     assert "\n" not in str(caught.value)
+
+
+def test_a_setting_of_another_learner_is_told_whose_it_is() -> None:
+    with pytest.raises(ConfigError, match="'n_components' is a setting of pca, not of aae; expected one of"):
+        choose({"name": "aae", "n_components": 3})
