@@ -85,7 +85,8 @@ def _require_own(name: str, table: Mapping[str, Any], where: str) -> None:
         if owners:
             fields = ", ".join(sorted(LEARNERS[name].settings_type.model_fields))
             raise ConfigError(
-                f"{where}: '{key}' is a setting of {', '.join(owners)}, not of {name}; expected one of {fields}"
+                f"{where}: '{key}' is a setting of {', '.join(owners)}, not of {name}; "
+                f"expected one of {fields}"
             )
 
 

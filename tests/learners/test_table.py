@@ -31,7 +31,7 @@ def test_a_setting_at_its_usual_value_does_not_show() -> None:
         ({"name": "aae", "latentdim": 3}, r"unknown setting 'latentdim'; expected one of .*latent_dim"),
         ({"name": "aae", "epochs": -1}, r"epochs = -1: input should be greater than or equal to 0"),
         ({"name": "aae", "crop_size": 80}, r"crop_size 80 is larger than image_size 72"),
-        ({"name": "orb", "latent_dim": 3}, r"unknown setting 'latent_dim'"),
+        ({"name": "orb", "latent_dim": 3}, r"'latent_dim' is a setting of aae, faae, not of orb"),
     ],
 )
 def test_a_wrong_table_is_one_line(table: dict[str, object], message: str) -> None:
