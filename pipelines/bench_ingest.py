@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from imageclef.data.bulk_decoding import cores
 from imageclef.data.collection import find_images
 from imageclef.data.store import build_store
+from imageclef.images.bulk import cores
 
 _CHUNK = 64
 OURS, PROCESSES, THREADS = "build_store", "bare, processes", "bare, threads"

@@ -24,9 +24,9 @@ from efficientnet_lite_pytorch import EfficientNet
 from numpy.typing import NDArray
 
 from imageclef.data.collection import find_images
-from imageclef.data.decoding import decode
 from imageclef.errors import ImageRefused
 from imageclef.features.exchange import write_hdf5
+from imageclef.images.decode import decode
 from imageclef.terminal import reporter
 
 _BATCH = 64

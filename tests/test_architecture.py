@@ -14,7 +14,7 @@ FLOORS = [
     {"storage"},
     {"settings", "toml_tables"},
     {"config", "progress"},
-    {"data", "demo"},
+    {"data", "demo", "images"},
     {"learners"},
     {"features"},
     {"detectors"},
@@ -94,7 +94,7 @@ def test_nothing_is_unpickled_and_no_shell_is_used(path: Path) -> None:
 
 def test_only_the_decoding_worker_starts_a_process() -> None:
     assert {name_of(path) for path in MODULES if "subprocess" in imports_of(path)} == {
-        "imageclef.data.decoding_worker"
+        "imageclef.images.process"
     }
 
 
@@ -112,8 +112,8 @@ COVERED_BY = {
     "settings": "test_config.py",
     "toml_tables": "test_config.py",
     "errors": "test_cli.py",
-    "decoding_process": "test_guarded_decoding.py",
-    "decoding_worker": "test_guarded_decoding.py",
+    "worker": "test_pool.py",
+    "process": "test_pool.py",
     "exact": "test_index.py",
     "view": "test_index.py",
     "contents": "test_index.py",

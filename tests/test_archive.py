@@ -20,7 +20,7 @@ from imageclef.data.concept_list import read_concept_list
 from imageclef.errors import ConfigError, DataError, MissingArtifact
 from imageclef.retrieval.index import Index
 from imageclef.workspace import Workspace
-from tests.data.dicom.made_up import write
+from tests.images.dicom.made_up import write
 from tests.walking import Reports, with_tables
 
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from imageclef.data.decoding import IMAGE_SUFFIXES
-from imageclef.data.dicom.choice import DicomChoice
-from imageclef.data.dicom.recognition import file_and_frame
 from imageclef.data.folders import files_below
 from imageclef.data.ids import composed, fault_in_id, fault_in_text, printable
 from imageclef.errors import DataError
+from imageclef.images.decode import IMAGE_SUFFIXES
+from imageclef.images.dicom.choice import DicomChoice
+from imageclef.images.dicom.recognition import file_and_frame
 
 if TYPE_CHECKING:  # pydicom comes with an extra, and takes time to load
-    from imageclef.data.dicom.survey import Survey
+    from imageclef.images.dicom.survey import Survey
 
 _ID, _GROUP = "ID", "group"
 _DICOM_SUFFIXES = (".dcm", ".dicom")
@@ -52,7 +52,7 @@ class Refusal:
         path: as in `ImageFile`.
         kind: class of reason: those of `imageclef.errors.ImageRefused`, "unusable name" and "id twice".
         reason: in words.
-        digest: of the file's bytes (`imageclef.data.digests`); empty where they were not read.
+        digest: of the file's bytes (`imageclef.images.digests`); empty where they were not read.
     """
 
     image_id: str
@@ -206,7 +206,7 @@ def read_groups(path: Path) -> Groups:
 def _survey(where: Path, paths: Sequence[str] | None, choice: DicomChoice) -> Survey:
     """The DICOM files among those of a folder, or those that a DICOMDIR names."""
     try:
-        from imageclef.data.dicom.search import search, search_listed
+        from imageclef.images.dicom.search import search, search_listed
     except ImportError:
         raise DataError(f"{where}: DICOM files are read with `pip install imageclef[dicom]`") from None
     return search_listed(where, choice) if paths is None else search(where, paths, choice)

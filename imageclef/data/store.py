@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageclef.config import ReadingSettings
-from imageclef.data.bulk_decoding import cores, decode_all
 from imageclef.data.collection import ImageFile, Refusal
-from imageclef.data.decoding import CHANNELS, Mode
-from imageclef.data.guarded_decoding import AS_IT_IS
 from imageclef.data.ids import read_id_lines, write_id_lines
 from imageclef.data.store_writer import StoreWriter
 from imageclef.errors import ArtifactError, DataError
+from imageclef.images.bulk import cores, decode_all
+from imageclef.images.decode import CHANNELS, Mode
+from imageclef.images.pool import AS_IT_IS
 from imageclef.progress import Advance
 from imageclef.storage.artifacts import Artifact
 from imageclef.storage.checksums import CheckedArray

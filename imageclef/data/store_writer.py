@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from imageclef.data.bulk_decoding import Chunk, Original
 from imageclef.data.collection import ImageFile, Refusal
+from imageclef.images.bulk import Chunk, Original
 
 LOG = ".decoded.jsonl"
 """A line that says of which files, then one for each chunk: its originals and its refusals."""

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imageclef.data.decoding import Mode
 from imageclef.features.columns import brought_to
 from imageclef.features.extract import features_of
+from imageclef.images.decode import Mode
 from imageclef.learners.base import Learner
 
 DecodeAt = Callable[[int, Mode], NDArray[np.uint8]]

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imageclef.data.decoding import Mode
 from imageclef.errors import ConfigError
 from imageclef.features.encoding import as_image
+from imageclef.images.decode import Mode
 from imageclef.learners.base import Learner
 from imageclef.learners.images import Images
 

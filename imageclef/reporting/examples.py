@@ -18,8 +18,8 @@ from PIL import Image
 from scipy.sparse import csc_array
 
 from imageclef.data.collection import find_images
-from imageclef.data.guarded_decoding import decode_fitting_guarded
 from imageclef.errors import ImageRefused
+from imageclef.images.pool import decode_fitting_guarded
 from imageclef.reporting.inputs import Inputs, RunInputs
 
 SIDE = 96

@@ -35,8 +35,8 @@ from highdicom.sr import (
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from imageclef.data.dicom.recognition import file_and_frame
 from imageclef.errors import ArtifactError, DataError
+from imageclef.images.dicom.recognition import file_and_frame
 from imageclef.runs.findings import Finding, Model, check_findings
 
 _MAKER = "imageclef"

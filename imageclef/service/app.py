@@ -15,8 +15,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Match
 from starlette.types import Scope
 
-from imageclef.data.bulk_decoding import cores
 from imageclef.errors import DataError
+from imageclef.images.bulk import cores
 from imageclef.service.answers import Refusal
 from imageclef.service.auth import Auth
 from imageclef.service.hosts import Hosts

@@ -17,7 +17,7 @@ from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.storage.checksums import file_digest
 
 if TYPE_CHECKING:
-    from imageclef.data.dicom.survey import Survey
+    from imageclef.images.dicom.survey import Survey
 
 
 @dataclass(frozen=True)

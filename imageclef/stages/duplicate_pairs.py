@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from imageclef.config import Config
-from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.sheets import Tile, write_pairs
 from imageclef.errors import ImageRefused
+from imageclef.images.pool import decode_guarded
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.duplicates import near_duplicates
 from imageclef.stages.report import Report, count_of, shown

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageclef.config import ReadingSettings
-from imageclef.data.decoding import Mode
-from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.errors import DataError, ImageRefused
 from imageclef.features.encoding import Encoding
+from imageclef.images.decode import Mode
+from imageclef.images.pool import decode_guarded
 from imageclef.workspace import Workspace
 
 

@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args
 from imageclef.config import Config
 from imageclef.data.concept_list import ConceptLists
 from imageclef.data.concept_names import read_concept_names
-from imageclef.data.dicom.recognition import file_and_frame, holds_dicom
 from imageclef.errors import ConfigError, DataError
+from imageclef.images.dicom.recognition import file_and_frame, holds_dicom
 from imageclef.progress import Advance, Reporter, Silent
 from imageclef.reporting.beside import CONCEPTS_NAME, FACTS_SUFFIX, Beside, read_beside
 from imageclef.runs.findings import Finding, Model, write_json_lines

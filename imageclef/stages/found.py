@@ -8,8 +8,8 @@ from pathlib import Path
 
 from imageclef.config import Config
 from imageclef.data.collection import FoundImages, find_images
-from imageclef.data.dicom.choice import DicomChoice, FrameChoice
 from imageclef.errors import DataError
+from imageclef.images.dicom.choice import DicomChoice, FrameChoice
 from imageclef.runs.editions import edition_named
 
 _SALT_BYTES = 32

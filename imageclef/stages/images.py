@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from imageclef.config import Config, ReadingSettings
 from imageclef.data.collection import FoundImages, Refusal, fingerprint
-from imageclef.data.decoding import CHANNELS
 from imageclef.data.store import FORMAT, ImageStore, build_store
 from imageclef.errors import DataError
+from imageclef.images.decode import CHANNELS
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.described import describe, read_tables
 from imageclef.stages.found import found_images

@@ -12,8 +12,8 @@ from pathlib import Path
 from imageclef.config import CollectionSettings
 from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.collection import fingerprint
-from imageclef.data.dicom.recognition import file_and_frame
 from imageclef.errors import ArtifactError, MissingArtifact
+from imageclef.images.dicom.recognition import file_and_frame
 from imageclef.retrieval.index import Index
 from imageclef.stages.found import found_images
 from imageclef.workspace import TRAIN, Workspace

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from imageclef.config import Config
 from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.concept_list import read_ids
-from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.data.heat import with_heat
 from imageclef.data.ids import composed
 from imageclef.data.sheets import Tile, write_contact_sheet
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, ImageRefused
 from imageclef.features.regions import Regions
+from imageclef.images.pool import decode_guarded
 from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.index import Index
 from imageclef.retrieval.questions import Answer, Join, Question, ask

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from imageclef.config import Config
-from imageclef.data.bulk_decoding import cores, decode_all
 from imageclef.data.collection import ImageFile, Refusal
 from imageclef.errors import ConfigError
 from imageclef.features.extract import features_of
+from imageclef.images.bulk import cores, decode_all
 from imageclef.learners.base import Learner
 from imageclef.progress import Advance, Reporter, Silent
 from imageclef.retrieval.index import Index

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imageclef.data.collection import ImageFile, Refusal, find_images, fingerprint, read_groups
-from imageclef.data.dicom.choice import DicomChoice
 from imageclef.errors import DataError
+from imageclef.images.dicom.choice import DicomChoice
 
 
 def touch(folder: Path, *paths: str) -> None:

@@ -12,9 +12,9 @@ import xxhash
 from PIL import Image
 
 from imageclef.data.collection import ImageFile, Refusal, find_images
-from imageclef.data.decoding import Mode, decode
 from imageclef.data.store import ImageStore, StoreReport, build_store
 from imageclef.errors import ArtifactError, DataError
+from imageclef.images.decode import Mode, decode
 
 SIZE = 8
 FILES = ("images.npy", "ids.txt", "images.csv", "refused.csv")
@@ -240,7 +240,7 @@ MEASURE = """
 import os, re, sys
 from pathlib import Path
 from imageclef.data.collection import ImageFile
-from imageclef.data.guarded_decoding import decoders
+from imageclef.images.pool import decoders
 from imageclef.data.store import build_store
 
 def peak(pid):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imageclef.data.bulk_decoding import Chunk
 from imageclef.data.collection import ImageFile, Refusal
 from imageclef.data.store_writer import LOG, StoreWriter
+from imageclef.images.bulk import Chunk
 
 SHAPE = (2, 2, 3)
 IMAGES = [ImageFile("0-0", "ü\udcff.png"), ImageFile("0-1", "b.png")]

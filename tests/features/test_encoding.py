@@ -5,11 +5,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from imageclef.data.decoding import Mode
 from imageclef.features.columns import side_by_side
 from imageclef.features.encoding import Encoding, as_image
 from imageclef.features.extract import features_of
 from imageclef.features.feature_set import FeatureSet
+from imageclef.images.decode import Mode
 from imageclef.learners.base import Learner
 from imageclef.learners.table import choose
 

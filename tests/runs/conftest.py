@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.dicom.made_up import write
+from tests.images.dicom.made_up import write
 from tests.runs.reports import UIDS
 
 

@@ -8,7 +8,7 @@ import pytest
 from imageclef.errors import DataError
 from imageclef.runs.reported import Reported, read_structured_report
 from imageclef.runs.structured_report import write_structured_report
-from tests.data.dicom.made_up import UID_OF_IMAGE, write
+from tests.images.dicom.made_up import UID_OF_IMAGE, write
 from tests.runs.reports import FINDINGS, MODEL, UIDS
 
 

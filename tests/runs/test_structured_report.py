@@ -19,7 +19,7 @@ from imageclef.errors import ArtifactError, DataError
 from imageclef.runs.findings import Finding, Model
 from imageclef.runs.reported import read_structured_report
 from imageclef.runs.structured_report import write_structured_report
-from tests.data.dicom.made_up import UID_OF_IMAGE, write
+from tests.images.dicom.made_up import UID_OF_IMAGE, write
 from tests.runs.reports import FINDINGS, MADE, MODEL, UIDS
 
 

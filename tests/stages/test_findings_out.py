@@ -20,7 +20,7 @@ from imageclef.runs.reported import read_structured_report
 from imageclef.runs.scores import SCORES, Scores
 from imageclef.stages import findings_out as module
 from imageclef.stages.findings_out import findings
-from tests.data.dicom.made_up import write
+from tests.images.dicom.made_up import write
 
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8)
 UIDS = {"StudyInstanceUID": "1.2.3.4", "SeriesInstanceUID": "1.2.3.5"}

@@ -10,7 +10,7 @@ from PIL import Image
 from imageclef.config import Config
 from imageclef.errors import DataError
 from imageclef.stages.found import found_images
-from tests.data.dicom.made_up import write
+from tests.images.dicom.made_up import write
 
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8)
 

@@ -15,7 +15,7 @@ from imageclef import stages
 from imageclef.config import Config
 from imageclef.data.store import ImageStore
 from imageclef.errors import DataError
-from tests.data.made_up import RNG, smooth
+from tests.images.made_up import RNG, smooth
 
 GOOD = 40
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.data.decoding import Mode
 from imageclef.detectors.classifier import Classifier
 from imageclef.detectors.rules import Nearest
 from imageclef.detectors.task import Rows
 from imageclef.features.encoding import Row
+from imageclef.images.decode import Mode
 from imageclef.service.served.encoder import Encoded
 
 FindNearest = Callable[[NDArray[np.float32]], tuple[int, float]]

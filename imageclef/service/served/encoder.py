@@ -13,10 +13,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.data.decoding import Mode
-from imageclef.data.guarded_decoding import decode_guarded
 from imageclef.errors import DataError, ImageRefused
 from imageclef.features.encoding import Encoding, Row
+from imageclef.images.decode import Mode
+from imageclef.images.pool import decode_guarded
 from imageclef.workspace import Workspace
 
 

@@ -9,10 +9,10 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from imageclef.data.decoding import Mode
 from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
 from imageclef.features.encoding import Encoding
 from imageclef.features.regions import Regions
+from imageclef.images.decode import Mode
 from imageclef.learners.base import Learner
 from imageclef.learners.images import Images
 

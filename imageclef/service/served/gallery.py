@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from imageclef.config import ReadingSettings
-from imageclef.data.decoding import Mode
-from imageclef.data.dicom.recognition import file_and_frame
-from imageclef.data.guarded_decoding import AS_IT_IS, decode_fitting_guarded, decode_guarded
 from imageclef.errors import DataError, ImageRefused
+from imageclef.images.decode import Mode
+from imageclef.images.dicom.recognition import file_and_frame
+from imageclef.images.pool import AS_IT_IS, decode_fitting_guarded, decode_guarded
 
 SIDES = (64, 128, 256, 512)
 """Longest sides of thumbnails in pixels."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import BinaryIO
 
-from PIL import Image
-
 from imageclef.config import ReadingSettings
-from imageclef.data.guarded_decoding import decode_fitting_guarded
+from imageclef.images.rendering import jpeg_preview
 from imageclef.service.served.encoder import on_disk, sentences
 
 _SIDE = 512
@@ -25,7 +22,4 @@ def preview(upload: BinaryIO, reading: ReadingSettings) -> bytes:
         DataError: it cannot be read; the message is a sentence for the visitor.
     """
     with on_disk(upload) as path, sentences(path):
-        pixels = decode_fitting_guarded(path, _SIDE, reading).pixels
-    written = BytesIO()
-    Image.fromarray(pixels).save(written, "JPEG", quality=85)
-    return written.getvalue()
+        return jpeg_preview(path, _SIDE, reading)

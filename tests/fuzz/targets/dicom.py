@@ -26,13 +26,13 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
-from imageclef.data.decoding import decode
-from imageclef.data.dicom.choice import FrameChoice
-from imageclef.data.dicom.frames import describe
 from imageclef.errors import ImageRefused
-from tests.data.dicom.made_up import item, write
+from imageclef.images.decode import decode
+from imageclef.images.dicom.choice import FrameChoice
+from imageclef.images.dicom.frames import describe
 from tests.fuzz.target import BrokenPromise, Case, Target
 from tests.fuzz.targets.images import SIZE, check, mode_for
+from tests.images.dicom.made_up import item, write
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 
-from imageclef.data.decoding import CHANNELS, Decoded, Mode, decode
+from imageclef.images.decode import CHANNELS, Decoded, Mode, decode
 from tests.fuzz.target import Case, Target
 
 SIZE = 16

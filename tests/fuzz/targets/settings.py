@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from imageclef.config import load_config, with_profile
-from imageclef.data.dicom.choice import FrameChoice
-from imageclef.data.dicom.windows import read_window
+from imageclef.images.dicom.choice import FrameChoice
+from imageclef.images.dicom.windows import read_window
 from imageclef.learners.table import choose
 from tests.fuzz.target import Case, Target
 

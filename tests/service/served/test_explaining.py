@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imageclef.data.decoding import Mode
 from imageclef.errors import DataError, MissingArtifact
 from imageclef.features.encoding import Encoding, as_image
 from imageclef.features.regions import Regions
+from imageclef.images.decode import Mode
 from imageclef.learners.base import Learner
 from imageclef.learners.images import DeviceImages
 from imageclef.learners.table import choose

@@ -89,7 +89,7 @@ def test_another_file_in_its_place_is_shown(tmp_path: Path) -> None:
 
 def test_a_dicom_picture_is_windowed_and_keeps_its_shape(tmp_path: Path) -> None:
     pytest.importorskip("pydicom", reason="needs the extra [dicom]")
-    from tests.data.dicom.made_up import write
+    from tests.images.dicom.made_up import write
 
     ramp = np.tile(np.arange(0, 4000, 50, dtype=np.uint16), (20, 1))
     write(tmp_path / "IM1", ramp, PatientName="DOE^JANE")

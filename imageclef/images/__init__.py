@@ -1,0 +1,1 @@
+"""Image files become pixels: formats, depths, EXIF, and the processes that decode them."""
