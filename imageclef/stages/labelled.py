@@ -98,8 +98,13 @@ def required_concepts(collection: Collection) -> ConceptLists:
     Raises:
         DataError: it has no concept list, or an empty one.
     """
-    if not collection.concepts or not any(collection.concepts.values()):
-        name = collection.name
+    name = collection.name
+    if collection.concepts and not any(collection.concepts.values()):
+        raise DataError(
+            f"collection {name}: none of the {len(collection.concepts)} images of its concept list has a "
+            "concept; expected at least one line with concepts"
+        )
+    if not collection.concepts:
         raise DataError(
             f"collection {name} has no concepts; set collections.{name}.concepts to its concept list"
         )
