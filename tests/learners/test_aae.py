@@ -79,3 +79,33 @@ def test_the_encoder_learns_to_pass_for_the_prior() -> None:
             group["lr"] = 0.0
     losses = [learner.step(Batch(blobs(8, 16)), optimizers)["regularisation"].item() for _ in range(30)]
     assert losses[-1] < losses[0] - 0.01
+
+
+def test_the_regularisation_makes_codes_pass_for_the_prior() -> None:
+    """The third loss is -log D(E(x)), and its update raises what the discriminator says of the codes."""
+    learner, images = drawn(), blobs(8, 16)
+    optimizers = learner.optimizers()
+    for name in ("reconstruction", "discriminator"):
+        optimizers[name].param_groups[0]["lr"] = 0.0
+    with torch.no_grad():
+        before = learner.discriminator(learner.encoder(to_unit_range(images)))
+    loss = learner.step(Batch(images), optimizers)["regularisation"]
+    torch.testing.assert_close(loss, -torch.log(torch.sigmoid(before)).mean())
+    for _ in range(20):
+        learner.step(Batch(images), optimizers)
+    after = learner.discriminator(learner.encoder(to_unit_range(images)))
+    assert after.mean() > before.mean() + 0.01
+
+
+def test_each_update_has_its_own_rate() -> None:
+    rates = {"learning_rate": 3e-3, "regularisation_rate": 7e-4, "betas": (0.4, 0.9)}
+    groups = {
+        name: optimizer.param_groups[0]
+        for name, optimizer in AAE(SETTINGS.model_copy(update=rates)).optimizers().items()
+    }
+    assert {name: group["lr"] for name, group in groups.items()} == {
+        "reconstruction": 3e-3,
+        "discriminator": 3e-3,
+        "regularisation": 7e-4,
+    }
+    assert {group["betas"] for group in groups.values()} == {(0.4, 0.9)}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from imageclef.learners.faae import FAAE, FAAESettings, Levels
+from imageclef.learners.faae import FAAE, FAAESettings, Levels, PixelNorm
 from imageclef.learners.steps import Batch
 from tests.learners.test_contract import TINY, blobs
 
@@ -104,3 +104,63 @@ def test_a_lazy_penalty_is_rarer_and_heavier() -> None:
     eager, lazy = criticisms(1), criticisms(2)
     assert lazy[0] == lazy[2] > eager[0] > lazy[1] == lazy[3]
     assert lazy[0] - lazy[1] == pytest.approx(2 * (eager[0] - lazy[1]), rel=1e-4)
+
+
+def test_the_critic_learns_to_score_real_images_higher() -> None:
+    """Without penalty and drift its loss is D(G(z)) - D(x), and its updates raise D(x) - D(G(z))."""
+    settings = SETTINGS.model_copy(update={"gradient_penalty": 0.0, "drift": 0.0})
+    torch.manual_seed(0)
+    learner = FAAE(settings).eval()
+    real, fake = levels(0), levels(1)
+    optimizer = learner.optimizers()["critic"]
+    gap = (learner.critic(real) - learner.critic(fake)).mean()
+    torch.testing.assert_close(learner._criticism(real, fake), -gap)
+    for _ in range(10):
+        learner.update(optimizer, learner._criticism(real, fake))
+    assert (learner.critic(real) - learner.critic(fake)).mean() > gap + 0.01
+
+
+def test_the_drift_is_the_squared_score_of_real_images() -> None:
+    learner = FAAE(SETTINGS.model_copy(update={"gradient_penalty": 0.0, "drift": 5.0})).eval()
+    real, fake = levels(0), levels(1)
+    scores = learner.critic(real)
+    expected = (learner.critic(fake) - scores).mean() + 5 * (scores**2).mean()
+    torch.testing.assert_close(learner._criticism(real, fake), expected)
+
+
+def test_the_generator_learns_to_be_scored_higher() -> None:
+    learner = drawn()
+    optimizers = learner.optimizers()
+    optimizers["critic"].param_groups[0]["lr"] = 0.0
+    losses = []
+    for _ in range(30):
+        torch.manual_seed(2)
+        losses.append(learner.step(Batch(blobs(8, 16)), optimizers)["generator"].item())
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_each_network_has_its_own_rate() -> None:
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e-3, "critic_learning_rate": 2e-3})
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in FAAE(settings).optimizers().items()}
+    assert rates == {"critic": 2e-3, "generator": 1e-3, "encoder": 1e-3}
+
+
+def test_the_inversion_loss_is_the_squared_error_and_the_weighted_angle() -> None:
+    learner = FAAE(SETTINGS.model_copy(update={"cosine": 0.5})).train()
+    optimizers = learner.optimizers()
+    for optimizer in optimizers.values():
+        optimizer.param_groups[0]["lr"] = 0.0
+    torch.manual_seed(4)
+    losses = learner.step(Batch(blobs(8, 16)), optimizers)
+    torch.manual_seed(4)
+    z = learner.sample(8)
+    found = learner.encoder(learner.generator(z).fine)
+    cosines = (found * z).sum(1) / found.norm(dim=1) / z.norm(dim=1)
+    torch.testing.assert_close(losses["angle"], 1 - cosines.mean())
+    expected = ((found - z) ** 2).mean() + 0.5 * (1 - cosines.mean())
+    torch.testing.assert_close(losses["encoder"], expected)
+
+
+def test_pixel_norm_brings_the_channels_of_a_pixel_to_mean_square_one() -> None:
+    activations = torch.randn(2, 5, 3, 3) * 7
+    torch.testing.assert_close(PixelNorm()(activations).square().mean(1), torch.ones(2, 3, 3))

@@ -63,3 +63,35 @@ def test_too_few_descriptors_say_what_helps() -> None:
         TrainingError, match=r"0 ORB descriptors in 5 images, expected at least learner\.n_words = 6"
     ):
         ORB(ORBSettings(**SETTINGS)).fit(blank, Training())
+
+
+def test_rare_words_weigh_more() -> None:
+    """log((1 + n) / (1 + number of images with the word)), over the images of the sample."""
+    learner, images = fitted(weighting="none"), blobs(20, 96)
+    present = (np.stack([counted_one_by_one(learner, image) for image in images]) > 0).sum(0)
+    assert len(set(present)) > 1
+    np.testing.assert_allclose(learner.idf.numpy(), np.log(21 / (1 + present)), rtol=1e-5)
+
+
+def test_the_vocabulary_is_learned_from_a_sample() -> None:
+    """As many images as were asked for, drawn by the seed."""
+
+    class Counted(DeviceImages):
+        def batch(self, rows: np.ndarray) -> torch.Tensor:
+            asked.update(rows.tolist())
+            return super().batch(rows)
+
+    samples = []
+    for seed in (0, 1):
+        asked: set[int] = set()
+        learner = ORB(ORBSettings(**{**SETTINGS, "sample_images": 5}))
+        learner.fit(Counted(blobs(20, 96)), Training(seed=seed))
+        samples.append(asked)
+    assert [len(sample) for sample in samples] == [5, 5]
+    assert samples[0] != samples[1]
+
+
+def test_no_more_keypoints_than_asked_for() -> None:
+    counts = fitted(weighting="none").transform(blobs(6, 96, seed=2)).sum(1)
+    assert counts.max() <= 40
+    assert fitted(weighting="none", n_keypoints=10).transform(blobs(6, 96, seed=2)).sum(1).max() <= 10

@@ -48,3 +48,27 @@ def test_memory_holds_one_block_of_images() -> None:
     PCA(PCASettings(image_size=8, n_components=4, iterations=1)).fit(images, Training())
     assert max(images.asked) == 512
     assert sum(images.asked) == 4 * 1100
+
+
+def test_features_are_projections_and_reconstruct() -> None:
+    """With their signs: features times components, plus the mean, are the images, up to what was left out."""
+    images = blobs(80, 8)
+    learner = PCA(PCASettings(image_size=8, n_components=60))
+    learner.fit(DeviceImages(images), Training())
+    pixels = to_unit_range(images).flatten(1)
+    torch.testing.assert_close(learner.mean, pixels.mean(0), rtol=1e-4, atol=1e-5)
+    features = learner.transform(images)
+    torch.testing.assert_close(features, (pixels - pixels.mean(0)) @ learner.components, rtol=1e-3, atol=1e-3)
+    rest = features @ learner.components.T + learner.mean - pixels
+    assert rest.square().sum() < 0.1 * (pixels - pixels.mean(0)).square().sum()
+    shown = learner.sheet(images[:4], torch.Generator())["reconstructions"]
+    assert (shown.int() - images[:4].int()).abs().float().mean() < 25
+
+
+def test_components_come_by_falling_variance() -> None:
+    images = blobs(200, 8)
+    learner = PCA(PCASettings(image_size=8, n_components=6))
+    learner.fit(DeviceImages(images), Training())
+    deviations = learner.transform(images).std(0, correction=0)
+    assert torch.equal(deviations.argsort(descending=True), torch.arange(6))
+    torch.testing.assert_close(deviations, learner.deviations, rtol=1e-3, atol=1e-4)
