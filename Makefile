@@ -7,7 +7,7 @@ FLAGS := $(if $(CONFIG),--config $(CONFIG))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-faults test-gpu fuzz lint bench lock clean \
-        ingest train extract classify index knn uapt-2018 serve bench-service
+        ingest train extract classify index knn uapt-2018 serve bench-service bench-threads
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ bench-service: setup  ## Measure the service that is running; IMAGES=FOLDER of i
 
 uapt-2018: setup  ## Make the nine runs of 2018; IMAGES=FOLDER holds train, valid and their lists
 	$(BIN)/python pipelines/uapt_2018.py $(IMAGES) --preset $(or $(PRESET),small)
+
+bench-threads: setup  ## Measure training and extraction beside another busy process
+	$(BIN)/python pipelines/bench_threads.py
 
 bench: setup  ## Measure solver, rules and ingest, side by side with others; IMAGES=FOLDER of real images
 	$(BIN)/python pipelines/bench_logistic.py

@@ -18,6 +18,7 @@ import typer
 from imageclef.cli import archive, path, runs
 from imageclef.cli.calling import new_group
 from imageclef.errors import ImageclefError
+from imageclef.threads import wait_passively
 
 app = new_group(
     help="Concept detection and similarity search in medical images.",
@@ -32,6 +33,7 @@ for module in (path, archive, runs):
 
 def main() -> None:
     """Run a command: an error that imageclef raises is one line and exit code 1."""
+    wait_passively()
     _on_signals(_stop)
     try:
         app()

@@ -1,0 +1,119 @@
+"""Training and extraction beside another busy process, by how the threads of OpenMP wait: a table of ratios.
+
+Each cell is measured in a process of its own: images a second of the AAE preset `small` on drawn pixels,
+median of the rounds, as a ratio to the quiet machine with the default of OpenMP.
+
+    python pipelines/bench_threads.py --images 512 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SETTINGS = {
+    "OpenMP's default": {},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+    "waiting passively": {"OMP_WAIT_POLICY": "passive"},
+}
+DECIDING = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+def measure(n_images: int) -> dict[str, float]:
+    """Images a second of training and extraction, in this process."""
+    import time
+
+    import numpy as np
+    import torch
+
+    from imageclef.features.extract import extract
+    from imageclef.learners.base import Training
+    from imageclef.learners.images import DeviceImages, TrainingImages
+    from imageclef.learners.table import choose
+
+    choice = choose({"name": "aae", "preset": "small", "epochs": 1})
+    size = choice.settings.image_size
+    drawn = np.random.default_rng(0).integers(0, 256, (n_images, size, size, 3), dtype=np.uint8)
+    images = DeviceImages(torch.from_numpy(drawn).permute(0, 3, 1, 2))
+    learner = choice.create(0)
+    warm = TrainingImages(images, np.arange(min(64, n_images)))
+    learner.fit(warm, Training())
+    started = time.perf_counter()
+    learner.fit(TrainingImages(images), Training())
+    trained = time.perf_counter()
+    into = np.zeros((n_images, learner.n_features), np.float32)
+    extract(
+        learner,
+        images,
+        into,
+        output="codes",
+        precision="fp32",
+        batch_size=64,
+        advance=lambda n: None,
+    )
+    ended = time.perf_counter()
+    return {"training": n_images / (trained - started), "extraction": n_images / (ended - trained)}
+
+
+@contextmanager
+def another_process(busy: bool) -> Iterator[None]:
+    """Keep one core busy meanwhile."""
+    if not busy:
+        yield
+        return
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measured_apart(n_images: int, settings: dict[str, str]) -> dict[str, float]:
+    """`measure` in a process with these settings of OpenMP and no others."""
+    environment = {key: value for key, value in os.environ.items() if key not in DECIDING}
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure", str(n_images)],
+        env={**environment, **settings},
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def main() -> None:
+    """Measure every cell in turn, round by round, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure)))
+        return
+    cells: dict[tuple[str, bool, str], list[float]] = {}
+    for _ in range(arguments.rounds):
+        for name, settings in SETTINGS.items():
+            for busy in (False, True):
+                with another_process(busy):
+                    for work, rate in measured_apart(arguments.images, settings).items():
+                        cells.setdefault((name, busy, work), []).append(rate)
+    rates = {cell: statistics.median(found) for cell, found in cells.items()}
+    print("| threads | work | quiet, images/s | busy, images/s | quiet, ratio | busy, ratio |")
+    print("|---|---|---|---|---|---|")
+    for name in SETTINGS:
+        for work in ("training", "extraction"):
+            quiet, busy = rates[name, False, work], rates[name, True, work]
+            base = rates["OpenMP's default", False, work]
+            print(f"| {name} | {work} | {quiet:.1f} | {busy:.1f} | {quiet / base:.2f} | {busy / base:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
