@@ -112,7 +112,11 @@ def _validation(log_odds: NDArray[np.float32], task: Task, nearest: Nearest | No
     labels = part.labels
     if task.joined:
         log_odds, labels = with_the_rest_right(log_odds, labels, part.n_truth)
-    return Validation(log_odds, labels, part.n_truth, nearest, part.groups, part.folds)
+    folds = part.folds
+    if not all((part.n_truth[folds != fold] > 0).any() for fold in np.unique(folds)):
+        # All images with a concept are in one fold: there is nothing to tune on without it.
+        folds = np.zeros_like(folds)
+    return Validation(log_odds, labels, part.n_truth, nearest, part.groups, folds)
 
 
 def _names(task: Task, held: Validation) -> list[str]:

@@ -109,7 +109,7 @@ def tune(
         return rule
     if (nearest := evidence.nearest) is not None:
         gain = image_f1(nearest.labels, labels, n_truth) - image_f1(decide(rule, evidence), labels, n_truth)
-        rule = replace(rule, copied_from=_best_similarity(nearest.similarity, gain, n_truth))
+        rule = replace(rule, copied_from=_best_similarity(nearest.similarity, gain))
     empty = np.flatnonzero(np.diff(decide(rule, evidence).indptr) == 0)
     if np.any(n_truth[empty] > 0):
         k, score = best_k(evidence.scores[empty], labels[empty], n_truth[empty])
@@ -163,12 +163,10 @@ def _answers(rule: Rule, scores: NDArray[np.float32]) -> sparse.csr_array:
             return expected_f1_top_k(scores, float(rule.parameters[0]))
 
 
-def _best_similarity(
-    similarity: NDArray[np.float32], gain: NDArray[np.float64], n_truth: NDArray[np.int64]
-) -> float:
+def _best_similarity(similarity: NDArray[np.float32], gain: NDArray[np.float64]) -> float:
     """The similarity from which copying gains most; infinite if it never gains."""
     order = np.argsort(-similarity, kind="stable")
-    falling, total = similarity[order], np.cumsum(np.where(n_truth > 0, gain, 0.0)[order])
+    falling, total = similarity[order], np.cumsum(gain[order])
     last = np.append(falling[1:] != falling[:-1], True)
     best = int(np.argmax(np.where(last, total, -np.inf)))
     return float(falling[best]) if total[best] > 0 else float("inf")

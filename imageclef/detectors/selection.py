@@ -100,10 +100,9 @@ class Decision:
         return decide(self.rule, Evidence(scores, nearest), most), scores
 
     def within(self, n_concepts: int) -> Decision:
-        """That of the first concepts alone: without the columns that `windows.py` adds for tuning."""
+        """That of the first concepts alone; the rule of a window has one threshold, which stays."""
         calibration = Calibration(self.calibration.slopes[:n_concepts], self.calibration.offsets[:n_concepts])
-        parameters = self.rule.parameters
-        return Decision(calibration, replace(self.rule, parameters=parameters[:n_concepts]))
+        return Decision(calibration, self.rule)
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Trial:
         f1: (n,), NaN for images without truth.
         gain: in mean F1, over the plain global threshold.
         spread: the standard error of the gain over groups.
-        folds: the mean F1 of each fold.
+        folds: the mean F1 of each fold; 0 for one without truth.
     """
 
     name: str
@@ -213,5 +212,6 @@ def _judged(
     mean = float(gains[counted].mean())
     of_groups = np.bincount(held.groups[counted], gains[counted] - mean)
     spread = float(np.sqrt(np.square(of_groups).sum()) / counted.sum())
-    folds = tuple(float(np.nanmean(f1[held.folds == fold])) for fold in np.unique(held.folds))
+    in_folds = [f1[(held.folds == fold) & np.isfinite(f1)] for fold in np.unique(held.folds)]
+    folds = tuple(float(one.mean()) if len(one) else 0.0 for one in in_folds)
     return Trial(name, answers, scores, f1, mean, spread, folds)

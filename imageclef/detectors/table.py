@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from imageclef.detectors.averaged import Averaged
 from imageclef.detectors.base import Detector
+from imageclef.detectors.imported import Imported
 from imageclef.detectors.linear import Linear
+from imageclef.detectors.nearest_neighbours import NearestNeighbours
 from imageclef.errors import ConfigError
 from imageclef.settings import Settings, parse_settings
 
 DETECTORS: dict[str, type[Detector]] = {
     "linear": Linear,
+    "neighbours": NearestNeighbours,
+    "imported": Imported,
+    "ensemble": Averaged,
 }
 
 

@@ -28,11 +28,13 @@ from imageclef.runs.evaluate import official_f1
 from imageclef.runs.parts import Part
 from imageclef.runs.runfile import run_name
 from imageclef.runs.scores import Scores
+from imageclef.settings import Settings
 from imageclef.stages.labelled import labelled, required_concepts, rows_read
 from imageclef.stages.nearest import nearest_images
 from imageclef.stages.publish import publish_run
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Artifact, Recipe, building, open_artifact, up_to_date
+from imageclef.storage.checksums import file_digest
 from imageclef.workspace import TRAIN, Workspace
 
 _CACHE, _ANSWERS, _SCORES = "fits", "held-out-answers.safetensors", "held-out-scores.safetensors"
@@ -152,7 +154,7 @@ def _fitted(
     path = workspace.classifier_path(settings.top, settings.offset)
     about = {
         **settings.model_dump(),
-        "detector": {"name": name, **task.settings.model_dump(mode="json")},
+        "detector": {"name": name, **_by_content(task.settings)},
         "split": config.split.model_dump(),
         "device": workspace.device.type,
     }
@@ -172,6 +174,12 @@ def _fitted(
         _save(folder, fit, [task.rows.ids[row] for row in task.data.validation.rows])
     report.wrote.append(shown(path))
     return open_artifact(path, "imageclef classify")
+
+
+def _by_content(settings: Settings) -> dict[str, Any]:
+    """The settings of a detector, with the digest of a file instead of its path."""
+    named = settings.model_dump()
+    return {key: file_digest(value) if isinstance(value, Path) else value for key, value in named.items()}
 
 
 def _nearest_of_validation(workspace: Workspace, task: Task) -> Nearest | None:

@@ -33,7 +33,7 @@ def labelled(workspace: Workspace, train: Collection, names: list[str], vocabula
         vocabulary: of the labels' columns.
 
     Raises:
-        DataError: it has no concept list, or no image of the list has features.
+        DataError: it has no concept list, no image of the list has features, or one part has no concept.
     """
     concepts = required_concepts(train)
     rows = np.flatnonzero([image_id in concepts for image_id in names])
@@ -44,6 +44,7 @@ def labelled(workspace: Workspace, train: Collection, names: list[str], vocabula
             f"{len(rows)} images of collection train have features and concepts, {int(held.sum())} of them "
             "held out; expected some on either side"
         )
+    _check_both_parts(np.array([bool(entry) for entry in lists]), held)
     ids = [names[row] for row in rows]
     return Labelled(
         rows,
@@ -53,6 +54,17 @@ def labelled(workspace: Workspace, train: Collection, names: list[str], vocabula
         _group_numbers(ids, train.groups),
         _folds(ids, held, train.groups, workspace.config.split.seed),
     )
+
+
+def _check_both_parts(has_concepts: NDArray[np.bool_], held: NDArray[np.bool_]) -> None:
+    """Nothing is learned from a part in which no image has a concept, and nothing tuned on it."""
+    for name, part in (("training", has_concepts[~held]), ("validation", has_concepts[held])):
+        if not part.any():
+            raise DataError(
+                f"collection train: {int(has_concepts.sum())} of {len(held)} images have a concept, none of "
+                f"them in the {name} part ({len(part)} images); expected one on either side: set another "
+                "split.seed or split.fraction, or use a longer concept list"
+            )
 
 
 def rows_read(workspace: Workspace, name: str, reads: Source) -> tuple[Rows, str]:

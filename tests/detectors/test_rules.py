@@ -108,3 +108,26 @@ def test_top_k_of_some_images_leaves_the_others_empty() -> None:
     expected = [[0, 1, 1], [0, 0, 0]]
     np.testing.assert_array_equal(top_k(scores, 2, np.array([True, False])).toarray(), expected)
     np.testing.assert_array_equal(top_k(scores, 9).toarray(), np.ones((2, 3)))
+
+
+def test_no_concept_is_added_where_none_would_be_right() -> None:
+    """An empty image whose truth is outside the vocabulary scores 0 whatever is added."""
+    scores = np.array([[0.9, 0.1], [0.2, 0.1]], np.float32)
+    labels = csr_array(np.array([[True, False], [False, False]]))
+    rule = tune("global", Evidence(scores), labels, np.array([1, 1]))
+    assert rule.parameters[0] > 0.2
+    assert rule.at_least == 0
+
+
+def test_at_least_is_tuned_only_where_an_image_is_empty() -> None:
+    scores = np.array([[0.9, 0.8], [0.9, 0.8], [0.1, 0.1]], np.float32)
+    labels = csr_array(np.array([[True, True], [True, True], [False, False]]))
+    # The one empty image has no truth: there is nothing to tune on, and nothing to gain.
+    assert tune("global", Evidence(scores), labels, np.array([2, 2, 0])).at_least == 0
+
+
+def test_copying_that_gains_nothing_is_not_done() -> None:
+    scores = np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)
+    labels = csr_array(np.array([[True, False], [False, True]]))
+    same = Nearest(labels, np.array([0.5, 0.7], np.float32))
+    assert tune("global", Evidence(scores, same), labels, np.array([1, 1])).copied_from == float("inf")

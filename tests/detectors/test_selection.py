@@ -108,3 +108,12 @@ def test_one_fold_is_tuned_and_scored_on_the_same_images() -> None:
     _, trial = cross_validated(["calibrated"], one)
     answers, _ = tuned("calibrated", one)(one.log_odds, None)
     np.testing.assert_array_equal(trial.answers.toarray(), answers.toarray())
+
+
+def test_a_gain_of_just_its_spread_is_not_enough() -> None:
+    f1 = np.zeros(2)
+    plainest, better = (
+        Trial(name, csr_array((2, 1)), np.zeros((2, 1), np.float32), f1, gain, 0.25, ())
+        for name, gain in (("global", 0.0), ("fixed-k", 0.25))
+    )
+    assert best_of([plainest, better]) is plainest
