@@ -199,6 +199,7 @@ class Config(Settings):
         weights: of the sets where images are compared, one for each; by default all 1.
         detector: the name of the detector that `classify` fits, and its own settings.
         profiles: feature sets and weights by a name, for ``--profile``.
+        concept_names: the task's table of concept names, or MRCONSO.RRF.
     """
 
     workspace: Path = Path("artifacts")
@@ -215,6 +216,7 @@ class Config(Settings):
     extract: ExtractSettings = ExtractSettings()
     detector: dict[str, Any] = Field(default={"name": "linear"})
     classify: ClassifySettings = ClassifySettings()
+    concept_names: Path | None = None
     index: IndexSettings = IndexSettings()
     knn: KnnSettings = KnnSettings()
 

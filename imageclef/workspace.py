@@ -15,11 +15,12 @@ never overwrites another.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -34,8 +35,13 @@ from imageclef.features.columns import side_by_side
 from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.base import Learner, reduced_precision
 from imageclef.learners.table import LEARNERS, Choice, choose, load_learner
+from imageclef.retrieval.index import IndexedImage
+from imageclef.retrieval.index_artifact import StoredIndex, open_index
 from imageclef.runs.editions import Edition, edition_named
 from imageclef.storage.artifacts import Artifact, open_artifact
+
+if TYPE_CHECKING:
+    from imageclef.features.encoding import Encoder
 
 TRAIN = "train"
 """The collection that learners, classifiers and indexes are made from."""
@@ -243,17 +249,64 @@ class Workspace:
         return "+".join(artifact.digest for artifact in self._features(name))
 
     @cached_property
-    def made_with(self) -> str:
-        """Names the features for an index, which holds no others: each set, with its learner's digest."""
-        return "+".join(self._made_with(label) for label in self.feature_sets)
+    def features_identity(self) -> str:
+        """Digest of what makes the features: equal for trainings that are interchangeable."""
+        weights = ":".join(f"{weight:g}" for weight in self.config.weights)
+        return "+".join(map(self._identity_of, self.feature_sets)) + (f":{weights}" if weights else "")
 
-    def _made_with(self, label: str) -> str:
-        learner = self.config.workspace / "learners" / label
+    def _identity_of(self, label: str) -> str:
         if label == self.extracted_label:
-            learner = self.learner_path
-        if not learner.exists():
-            return label
-        return f"{label} ({open_artifact(learner, 'imageclef train').digest[:16]})"
+            output = self.config.extract.output
+            return self.artifact("learner").digest + ("" if output == "codes" else f"-{output}")
+        learner = self.config.workspace / "learners" / label
+        if learner.exists():
+            return open_artifact(learner, "imageclef train").digest
+        # Imported features: nobody but their rows says what made them.
+        return open_artifact(self.features_path(TRAIN, label), "imageclef import-features").digest
+
+    def index(self) -> StoredIndex:
+        """The similarity index.
+
+        Raises:
+            MissingArtifact: it has not been built.
+            ArtifactError: it is damaged.
+        """
+        return open_index(self.index_path, str(self.device) if self.config.device != "cpu" else "cpu")
+
+    def encoder(self) -> Encoder:
+        """What encodes images as the configured feature sets do.
+
+        Raises:
+            ConfigError: a set is not of a learner.
+        """
+        from imageclef.features.encoding import Encoder
+
+        config = self.config
+        learners = self.learners()
+        return Encoder(
+            learners, config.weights, config.extract.output, self.precision, self.device, config.ingest
+        )
+
+    def file_of(self, image: IndexedImage) -> Path:
+        """The file of an indexed image."""
+        return self.folder_of(image.collection) / image.path
+
+    def folder_of(self, collection: str) -> Path:
+        """The folder that the paths of a collection's images are relative to.
+
+        A folder that `sync` was told, and that is of no collection, is named relative to the workspace.
+        """
+        if collection in self.config.collections:
+            return self.config.collections[collection].images
+        return self.config.workspace / collection
+
+    def collection_in(self, folder: Path) -> str:
+        """The collection whose images a folder holds, or its path relative to the workspace."""
+        for name, settings in self.config.collections.items():
+            if settings.images.resolve() == folder.resolve():
+                return name
+        relative = os.path.relpath(folder.resolve(), self.config.workspace.resolve())
+        return Path(relative).as_posix() if relative.startswith("..") else f"./{relative}"
 
     def _features(self, name: str) -> list[Artifact]:
         if not self.config.features:

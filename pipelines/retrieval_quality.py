@@ -100,7 +100,7 @@ def main(
         metrics: tuple[Literal["l2", "cosine"], ...] = ("l2", "cosine")
         for metric in metrics:
             queries = valid.features[:]
-            distances, rows = Index.build(train.features, train.ids, metric).search(queries, k)
+            distances, rows = Index.of(train.features, train.ids, metric).search(queries, k)
             exact = brute_force(queries, train.features[:], k, metric)
             off = float(np.abs(distances - exact).max() / max(1.0, float(np.abs(exact).max())))
             found = quality(rows, asked, labels, groups)

@@ -22,6 +22,7 @@ FLOORS = [
     {"runs"},
     {"reporting"},
     {"workspace"},
+    {"similarity"},
     {"service"},
     {"stages"},
     {"terminal"},
@@ -68,9 +69,7 @@ def test_imports_go_down(path: Path) -> None:
 
 
 def test_only_the_index_imports_faiss() -> None:
-    assert {name_of(path) for path in MODULES if "faiss" in imports_of(path)} == {
-        "imageclef.retrieval.faiss_index"
-    }
+    assert {name_of(path) for path in MODULES if "faiss" in imports_of(path)} == {"imageclef.retrieval.ann"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -114,15 +113,10 @@ COVERED_BY = {
     "worker": "test_pool.py",
     "process": "test_pool.py",
     "exact": "test_index.py",
-    "view": "test_index.py",
-    "contents": "test_index.py",
     "vectors": "test_index.py",
-    "segments": "test_growth.py",
-    "approximate": "test_recall.py",
+    "ann": "test_recall.py",
+    "similarity": "test_questions.py",
     "kinds": "test_recall.py",
-    "faiss_index": "test_recall.py",
-    "files": "test_stored.py",
-    "writing": "test_stored.py",
     "list_lines": "test_concept_list.py",
     "lines": "test_runfile.py",
     "editions": "test_evaluate.py",  # the golden cases of every edition

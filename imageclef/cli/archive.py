@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _add_index(group: typer.Typer) -> None:
-    @stage_command(group, "build", profiles=True)
+    @stage_command(group, "build", profiles=True, writes=True)
     def index(
         kind: Annotated[str | None, typer.Option(help="flat, ivf, hnsw or ivfpq.", metavar="KIND")] = None,
         recall: Annotated[float | None, typer.Option(help="What an approximate kind is to find.")] = None,
@@ -78,9 +78,13 @@ def _add_questions(app: typer.Typer) -> None:
         k: Annotated[int, typer.Option("-k", "--k", help="Number of neighbours.", min=1)] = 10,
         sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet.", metavar="PNG")] = None,
         ids: Annotated[
-            list[str] | None, typer.Option("--id", help="Ask by an image of the index.", metavar="ID")
+            list[str] | None,
+            typer.Option("--id", help="An indexed image: its id, or COLLECTION/ID.", metavar="ID"),
         ] = None,
-        join: Annotated[str, typer.Option(help="Of several queries: mean, or best of.")] = "mean",
+        join: Annotated[
+            str,
+            typer.Option(help="How to combine several query images: their mean, or the best match of any."),
+        ] = "mean",
         having: Annotated[
             list[str] | None, typer.Option("--with", help="A concept that answers have.", metavar="CUI")
         ] = None,
@@ -92,7 +96,10 @@ def _add_questions(app: typer.Typer) -> None:
         ] = None,
         among: Annotated[Path | None, typer.Option(help="Search these ids only.", metavar="FILE")] = None,
         leave_out_same: Annotated[bool, typer.Option(help="Leave out what is the same as a query.")] = False,
-        why: Annotated[bool, typer.Option(help="Say which regions agree; heat maps on the sheet.")] = False,
+        why: Annotated[bool, typer.Option(help="Say which regions agree; heatmaps on the sheet.")] = False,
+        concept_names: Annotated[
+            Path | None, typer.Option(help="The task's table of names, or MRCONSO.RRF.", metavar="FILE")
+        ] = None,
         out: Annotated[Path | None, typer.Option(help="Write the answers.", metavar="CSV")] = None,
     ) -> None:
         """Show the images of the index that are most similar to one or several images."""

@@ -6,7 +6,7 @@ The ids of images are unique within a collection only, so everything here is loo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +59,16 @@ class Annotations:
             return None
         index = pd.MultiIndex.from_tuples(map(tuple, keys), names=self.metadata.index.names)
         return self.metadata.reindex(index).reset_index(drop=True)
+
+    def with_metadata(self, more: Mapping[ImageKey, Mapping[str, str]]) -> Annotations:
+        """The same with metadata of images that have none."""
+        known = set() if self.metadata is None else set(self.metadata.index)
+        lines = {tuple(key): dict(line) for key, line in more.items() if tuple(key) not in known}
+        if not lines:
+            return self
+        index = pd.MultiIndex.from_tuples(lines, names=["collection", "ID"])
+        added = pd.DataFrame(list(lines.values()), index=index, dtype=object)
+        return replace(self, metadata=added if self.metadata is None else pd.concat([self.metadata, added]))
 
 
 def read_annotations(folders: Mapping[str, Path]) -> Annotations:

@@ -178,7 +178,7 @@ class ImageStore:
             ArtifactError: the table of files is missing or out of step.
         """
         self.rows_of([image_id])
-        return self._paths[image_id]
+        return self.files[image_id][0]
 
     def batch(self, rows: NDArray[np.int64]) -> Tensor:
         """The images of these rows, uint8 (n, 3, h, w), channels last in memory; grey is repeated."""
@@ -192,11 +192,17 @@ class ImageStore:
         return {image_id: row for row, image_id in enumerate(self.ids)}
 
     @cached_property
-    def _paths(self) -> dict[str, str]:
-        paths = {image_id: path for image_id, path, *_ in _read_table(self.folder / _IMAGES, _IMAGES_HEADER)}
-        if list(paths) != self.ids:
+    def files(self) -> dict[str, tuple[str, str]]:
+        """Path and digest of the file of each image.
+
+        Raises:
+            ArtifactError: the table of files is missing or out of step.
+        """
+        table = _read_table(self.folder / _IMAGES, _IMAGES_HEADER)
+        files = {cells[0]: (cells[1], cells[5]) for cells in table}
+        if list(files) != self.ids:
             raise ArtifactError(f"{self.folder / _IMAGES}: not the images of {_IDS}; {_AGAIN}")
-        return paths
+        return files
 
 
 def _write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:

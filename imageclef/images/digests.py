@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 
 import xxhash
 
 from imageclef.images.dicom.recognition import file_and_frame
+from imageclef.storage.disk import whole_file
 
 _BLOCK = 2**20
 
@@ -38,6 +41,44 @@ class Digests:
         except OSError:
             return ""
         return self._last[1]
+
+
+class DigestCache:
+    """Digests of many files, read only where size or time of change differ from those in a table.
+
+    The table only saves reading: it is no part of any result, and without it every file is read once.
+    """
+
+    def __init__(self, known: dict[str, tuple[int, int, str]]) -> None:
+        self._before, self._now, self._digests = known, dict(known), Digests()
+
+    @classmethod
+    def load(cls, table: Path) -> DigestCache:
+        """Read a table; a missing or damaged one is empty."""
+        known = {}
+        with suppress(OSError, ValueError, csv.Error), table.open(encoding="utf-8", newline="") as file:
+            known = {path: (int(size), int(time), digest) for path, size, time, digest in csv.reader(file)}
+        return cls(known)
+
+    def of(self, folder: Path, path: str) -> str:
+        """The digest of a file, as `Digests.of`."""
+        file, name = file_and_frame(folder / path)[0], str(folder / path)
+        try:
+            status = file.stat()
+        except OSError:
+            return ""
+        known = self._now.get(name, (-1, -1, ""))
+        if known[:2] != (status.st_size, status.st_mtime_ns):
+            known = status.st_size, status.st_mtime_ns, self._digests.of(file)
+            self._now[name] = known
+        return known[2]
+
+    def save(self, table: Path) -> None:
+        """Write the table, if anything in it is new."""
+        if self._now != self._before:
+            with whole_file(table) as hidden, hidden.open("w", encoding="utf-8", newline="") as file:
+                lines = [(path, *facts) for path, facts in self._now.items()]
+                csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def _digest(path: Path) -> str:

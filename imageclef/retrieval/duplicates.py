@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from imageclef.errors import ConfigError, DataError
 from imageclef.features.feature_set import Matrix
-from imageclef.retrieval.vectors import Metric, as_distances, gaps_between, lengths_of, prepared, slices
+from imageclef.retrieval.vectors import Metric, as_distances, lengths_of, prepared, slices, squared_distances
 
 _LEFT_ROWS, _RIGHT_ROWS = 1024, 4096
 _ROUNDING = 1e-6  # as in imageclef.retrieval.exact
@@ -78,9 +77,9 @@ def near_duplicates(
         found = _bounded(_together([found, near]))
         if progress is not None:
             progress(len(block))
-    gaps, left, rights = found
-    order = np.lexsort((rights, left, gaps))
-    return Pairs(left[order], rights[order], as_distances(gaps[order], metric))
+    squares, left, rights = found
+    order = np.lexsort((rights, left, squares))
+    return Pairs(left[order], rights[order], as_distances(squares[order], metric))
 
 
 _Near = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
@@ -107,17 +106,17 @@ def _near(
         parts = [found]
         for part in slices(len(left_places), block.shape[1]):
             one, other = left_places[part], right_places[part]
-            gaps = gaps_between(block[one], rows[other], metric)
-            within = gaps <= bound
-            parts.append((gaps[within], first + one[within], start + other[within]))
+            squares = squared_distances(block[one], rows[other], metric)
+            within = squares <= bound
+            parts.append((squares[within], first + one[within], start + other[within]))
         # Kept as it goes: a collection of thousands of black images has millions of pairs.
         found = _bounded(_kept(_together(parts), k))
     return found
 
 
 def _together(parts: Sequence[_Near]) -> _Near:
-    gaps, left, right = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return gaps, left, right
+    squares, left, right = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return squares, left, right
 
 
 def _bounded(near: _Near) -> _Near:
@@ -130,22 +129,22 @@ def _bounded(near: _Near) -> _Near:
 
 def _maybe(block: NDArray[np.float32], rows: NDArray[np.float32], bound: float) -> NDArray[np.bool_]:
     """False where two rows are surely farther apart than the bound, (n_block, n_rows)."""
-    # Copied where it is a mapped page: torch takes none that cannot be written.
-    one, other = (torch.from_numpy(np.require(part, requirements="W")) for part in (block, rows))
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = (block @ rows.T).astype(np.float64)
     left, right = lengths_of(block)[:, None], lengths_of(rows)[None]
-    gaps = left**2 + right**2 - 2 * (one @ other.T).double().numpy()
+    squares = left**2 + right**2 - 2 * products
     slack = _ROUNDING * block.shape[1] ** 0.5 * (left + right) ** 2
     # Not `<=`: what is not a number, because a product left the range of float32, is looked at too.
-    return np.asarray(~(gaps > bound + slack))
+    return np.asarray(~(squares > bound + slack))
 
 
 def _kept(near: _Near, k: int | None) -> _Near:
     """The k nearest pairs of each left row."""
     if k is None or not len(near[0]):
         return near
-    gaps, left, right = near
-    order = np.lexsort((right, gaps, left))
+    squares, left, right = near
+    order = np.lexsort((right, squares, left))
     starts = np.flatnonzero(np.diff(left[order], prepend=-1))
     place = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
     chosen = order[place < k]
-    return gaps[chosen], left[chosen], right[chosen]
+    return squares[chosen], left[chosen], right[chosen]

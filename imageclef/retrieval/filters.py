@@ -1,18 +1,22 @@
-"""Which rows of an index may be answered, decided before the search: masks over its rows.
-
-Masks are joined with `&`; a search among the rows of a mask answers with k of them where there are k.
-"""
+"""Filters: which rows of an index may be hits, decided before the search."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from imageclef.errors import ConfigError, DataError
+from imageclef.retrieval.index import Index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from imageclef.data.annotations import Annotations
 
 Mask = NDArray[np.bool_]
 
@@ -21,43 +25,22 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Filters:
-    """What an answer must be.
+    """What every hit must be.
 
     Attributes:
-        required: concepts that it has, all of them.
-        forbidden: concepts of which it has none.
-        ids: images that it is one of; None for any.
-        where: columns of a table of metadata and the value that it has there.
+        having: concepts that it has, all of them.
+        without: concepts of which it has none.
+        where: columns of metadata, and the value that it has there.
+        among: names of images that it is one of; None for any.
     """
 
-    required: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
-    ids: tuple[str, ...] | None = None
+    having: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
+    among: tuple[str, ...] | None = None
 
-    def mask(
-        self,
-        ids: Sequence[str],
-        concepts: Mapping[str, Sequence[str]] | None,
-        metadata: pd.DataFrame | None,
-    ) -> Mask | None:
-        """The rows that pass all of it, (n_images,); None if nothing is asked.
 
-        Args:
-            ids: of the index.
-            concepts: of its images; None where there is no list.
-            metadata: indexed by image id, values as str; None where there is no table.
-
-        Raises:
-            DataError: a concept, an id, a column or a value is unknown; the message says what there is.
-        """
-        masks: list[Mask] = []
-        if self.required or self.forbidden:
-            masks.append(with_concepts(ids, concepts, self.required, self.forbidden))
-        if self.ids is not None:
-            masks.append(of_ids(ids, self.ids))
-        masks += [where(ids, metadata, column, value) for column, value in self.where]
-        return np.logical_and.reduce(masks) if masks else None
+NO_FILTERS = Filters()
 
 
 def parse_where(text: str) -> tuple[str, str]:
@@ -72,80 +55,101 @@ def parse_where(text: str) -> tuple[str, str]:
     return column.strip(), value.strip()
 
 
-def with_concepts(
-    ids: Sequence[str],
-    concepts: Mapping[str, Sequence[str]] | None,
-    required: Sequence[str] = (),
-    forbidden: Sequence[str] = (),
-) -> Mask:
-    """Rows of images that have all required concepts and no forbidden one; without a line, an image has none.
+class IndexedConcepts:
+    """The concepts of the images of an index, in both directions."""
 
-    Raises:
-        DataError: there is no list of concepts, or no image of the index has one of these.
-    """
-    if concepts is None:
-        raise DataError("the collection has no concepts to filter by; expected a concept list")
-    having: dict[str, Mask] = {concept: np.zeros(len(ids), np.bool_) for concept in (*required, *forbidden)}
-    seen: dict[str, int] = {}
-    for row, image_id in enumerate(ids):
-        for concept in concepts.get(image_id, ()):
-            seen[concept] = seen.get(concept, 0) + 1
-            if concept in having:
-                having[concept][row] = True
-    for concept in having:
-        if concept not in seen:
-            most = sorted(seen, key=lambda one: (-seen[one], one))
-            raise DataError(f"no image of the index has concept '{concept}'; it has {_some(most)}")
-    mask = np.ones(len(ids), dtype=np.bool_)
-    for concept in required:
-        mask &= having[concept]
-    for concept in forbidden:
-        mask &= ~having[concept]
-    return mask
+    def __init__(self, index: Index, annotations: Annotations) -> None:
+        """Look up the images of an index; an image without a line has no concepts."""
+        self.of_row = annotations.concepts_of(one.key for one in index.images)
+
+    @cached_property
+    def rows_of(self) -> dict[str, NDArray[np.int64]]:
+        """Rising rows that have each concept; the most frequent concept first, then by name."""
+        rows: dict[str, list[int]] = {}
+        for row, concepts in enumerate(self.of_row):
+            for concept in dict.fromkeys(concepts):
+                rows.setdefault(concept, []).append(row)
+        order = sorted(rows, key=lambda concept: (-len(rows[concept]), concept))
+        return {concept: np.array(rows[concept], dtype=np.int64) for concept in order}
+
+    def having(self, concept: str) -> NDArray[np.int64]:
+        """Return the rows that have a concept.
+
+        Raises:
+            DataError: no image of the index has it; the message lists frequent ones.
+        """
+        if (found := self.rows_of.get(concept)) is not None:
+            return found
+        if not self.rows_of:
+            raise DataError("the indexed images have no concepts to filter by; expected a concept list")
+        raise DataError(f"no image of the index has concept '{concept}'; it has {_some(list(self.rows_of))}")
 
 
-def of_ids(ids: Sequence[str], wanted: Sequence[str]) -> Mask:
-    """Rows of the images named.
-
-    Raises:
-        DataError: one is not in the index.
-    """
-    row_of = {image_id: row for row, image_id in enumerate(ids)}
-    if unknown := [image_id for image_id in wanted if image_id not in row_of]:
-        raise DataError(
-            f"{len(unknown)} of {len(wanted)} ids are not in the index, such as '{unknown[0]}'; "
-            f"it has {_some(ids)}"
-        )
-    mask = np.zeros(len(ids), dtype=np.bool_)
-    mask[[row_of[image_id] for image_id in wanted]] = True
-    return mask
-
-
-def where(ids: Sequence[str], metadata: pd.DataFrame | None, column: str, value: str) -> Mask:
-    """Rows of images that have a value in a column; an image without a line in the table has none.
+def mask_of(
+    filters: Filters, index: Index, concepts: IndexedConcepts, metadata: pd.DataFrame | None
+) -> Mask | None:
+    """Return the rows that pass all filters, (n_rows,); None if there is no filter.
 
     Args:
-        ids: of the index.
-        metadata: indexed by image id, values as str.
+        filters: what hits must be.
+        index: whose rows.
+        concepts: of the index.
+        metadata: a row for each of the index; only needed for `where`.
+
+    Raises:
+        DataError: a concept, a name, a column or a value is unknown; the message says what there is.
+    """
+    if filters == NO_FILTERS:
+        return None
+    mask = np.ones(len(index), dtype=np.bool_)
+    for concept in filters.having:
+        mask &= _only(concepts.having(concept), len(index))
+    for concept in filters.without:
+        mask[concepts.having(concept)] = False
+    if filters.among is not None:
+        mask &= _only(_rows_of(index, filters.among), len(index))
+    for column, value in filters.where:
+        mask &= where(metadata, column, value)
+    return mask
+
+
+def where(metadata: pd.DataFrame | None, column: str, value: str) -> Mask:
+    """Return the rows that have a value in a column, (n_rows,).
+
+    Args:
+        metadata: a row for each of the index, values as str; None where an image has none.
         column: its name.
         value: as it is written in the table.
 
     Raises:
-        DataError: there is no table, no such column, or no image of the index has the value.
+        DataError: there is no such column, or no image of the index has the value.
     """
     if metadata is None or not len(metadata.columns):
-        raise DataError(f"no table of metadata with a column '{column}'; expected one in `groups`")
+        raise DataError(f"the indexed images have no metadata with a column '{column}'; expected `groups`")
     if column not in metadata.columns:
         raise DataError(
             f"no column '{column}' in the metadata; it has {_some(list(map(str, metadata.columns)))}"
         )
-    values = metadata[column].reindex(pd.Index(ids))
-    mask = np.asarray(values == value, dtype=np.bool_)
+    mask = np.asarray(metadata[column] == value, dtype=np.bool_)
     if not mask.any():
-        counts = values.value_counts()
+        values = [str(one) for one in metadata[column].value_counts().index]
+        raise DataError(f"no image of the index has {column} = '{value}'; it has {_some(values)}")
+    return mask
+
+
+def _rows_of(index: Index, names: Sequence[str]) -> NDArray[np.int64]:
+    rows = {name: index.rows_named(name) for name in names}
+    if unknown := [name for name, found in rows.items() if not found]:
         raise DataError(
-            f"no image of the index has {column} = '{value}'; it has {_some(list(map(str, counts.index)))}"
+            f"{len(unknown)} of {len(names)} ids are not in the index, such as '{unknown[0]}'; "
+            f"it has {_some(index.names)}"
         )
+    return np.array([row for found in rows.values() for row in found], dtype=np.int64)
+
+
+def _only(rows: NDArray[np.int64], n: int) -> Mask:
+    mask = np.zeros(n, dtype=np.bool_)
+    mask[rows] = True
     return mask
 
 

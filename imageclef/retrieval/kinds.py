@@ -38,6 +38,32 @@ class Effort:
     spread: int
 
 
+@dataclass(frozen=True)
+class Recall:
+    """What was asked of an approximate index, and what was measured.
+
+    Attributes:
+        asked: the recall that was asked for.
+        measured: the recall that was found with `effort`.
+        k: neighbours for each query.
+        n_queries: rows that it was measured on.
+        n_rows: rows of the index when it was measured.
+        effort: how hard every search is.
+    """
+
+    asked: float
+    measured: float
+    k: int
+    n_queries: int
+    n_rows: int
+    effort: Effort
+
+    @property
+    def reached(self) -> bool:
+        """Whether it is what was asked for."""
+        return self.measured >= self.asked
+
+
 def check_kind(kind: str, n_rows: int) -> None:
     """Refuse a kind that does not exist or cannot be learnt from so few rows.
 

@@ -39,9 +39,10 @@ class Concepts(Answer):
 
 
 class Picture(Answer):
-    """An indexed image and its concepts."""
+    """An indexed image and its concepts; `id` is COLLECTION/ID where several collections have the id."""
 
     id: str
+    collection: str
     concepts: list[Concept]
 
 
@@ -78,14 +79,15 @@ class Hit(Picture):
 
 
 class Query(Answer):
-    """What was asked: how many uploads, which indexed images, and the concepts of the latter.
+    """What was asked: how many uploads, which indexed images, and their concepts.
 
-    With `why` the concepts of uploads are those that are detected in them.
+    `concepts_from` says where these come from: concept lists, the classifier, or the vote of the hits.
     """
 
     uploads: int
     ids: list[str]
     concepts: list[Concept]
+    concepts_from: str
 
 
 class Similar(Answer):

@@ -82,7 +82,7 @@ def create_app(archives: Archives, auth: Auth, hosts: Hosts, limits: Limits | No
 
 def _images(archives: Archives) -> int:
     archive = archives.now()
-    return len(archive.searcher) if archive else 0
+    return len(archive.index) if archive else 0
 
 
 def _page_routes(app: FastAPI) -> None:

@@ -61,7 +61,7 @@ class Middleware:
             failed = HTTPException(500, "the service failed to answer; its log says why")
             await _refusal(failed)(scope, receive, answer.send)
         finally:
-            route = getattr(asked.get("route"), "path", "other")
+            route = getattr(asked.get("route"), "path_format", "other")
             method = scope["method"] if route != "other" else "any"
             self._metrics.count(method, route, answer.status, time.perf_counter() - began)
 

@@ -12,26 +12,28 @@ Every function takes the configuration, does its work or finds it up to date, an
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imageclef.stages.checking import check
     from imageclef.stages.classifier import classify
-    from imageclef.stages.duplicate_pairs import duplicates
+    from imageclef.stages.duplicates import duplicates
     from imageclef.stages.ensembles import ensemble
     from imageclef.stages.exchange import import_features
     from imageclef.stages.features import extract
     from imageclef.stages.findings_out import findings
     from imageclef.stages.images import ingest
-    from imageclef.stages.indexing import index, index_add, index_check, index_info, index_remove
+    from imageclef.stages.index import index, index_add, index_check, index_info, index_remove
+    from imageclef.stages.knn import knn
     from imageclef.stages.learner import train
-    from imageclef.stages.neighbours import knn
     from imageclef.stages.reporting import report_runs
     from imageclef.stages.score import evaluate, merge, validate
     from imageclef.stages.serving import serve
-    from imageclef.stages.similarity import similar
-    from imageclef.stages.syncing import sync
+    from imageclef.stages.similar import similar
+    from imageclef.stages.sync import sync
     from imageclef.stages.walk import demo
 
 __all__ = [
@@ -66,15 +68,15 @@ _MODULE_OF = {
     "extract": "features",
     "import_features": "exchange",
     "classify": "classifier",
-    "index": "indexing",
-    "index_add": "indexing",
-    "index_remove": "indexing",
-    "index_info": "indexing",
-    "index_check": "indexing",
-    "sync": "syncing",
-    "duplicates": "duplicate_pairs",
-    "knn": "neighbours",
-    "similar": "similarity",
+    "index": "index",
+    "index_add": "index",
+    "index_remove": "index",
+    "index_info": "index",
+    "index_check": "index",
+    "sync": "sync",
+    "duplicates": "duplicates",
+    "knn": "knn",
+    "similar": "similar",
     "serve": "serving",
     "validate": "score",
     "evaluate": "score",
@@ -87,8 +89,17 @@ _MODULE_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a stage when it is first asked for: scoring a run needs no torch."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+class _Stages(ModuleType):
+    """Imports a stage when it is first asked for: scoring a run needs no torch.
+
+    A stage's module has the name of its function, and importing it would put the module in the function's
+    place; hence the lookup here.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        if name not in _MODULE_OF:
+            return super().__getattribute__(name)
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+sys.modules[__name__].__class__ = _Stages

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from imageclef.config import Config
 from imageclef.progress import Reporter, Silent
-from imageclef.retrieval.checking import check as check_index
-from imageclef.retrieval.stored import ABOUT
 from imageclef.runs.publishing import BEGUN
 from imageclef.runs.publishing import damaged as damaged_files
 from imageclef.stages.report import Report, shown
@@ -39,20 +37,15 @@ def check(config: Config, reporter: Reporter | None = None) -> Report:
             damaged += bool(faults)
             report.notes += faults
             advance(1)
-    indexes = sorted(path.parent for path in workspace.glob(f"indexes/*/{ABOUT}"))
-    for path in indexes:
-        faults = check_index(path)
-        damaged += bool(faults)
-        report.notes += faults
     runs = sorted(workspace.glob("runs/*.json"))
     for path in runs:
         faults = damaged_files(path)
         damaged += bool(faults)
         report.notes += faults
-    stopped = _stopped(workspace, {*published, *indexes})
+    stopped = _stopped(workspace, set(published))
     report.notes += [f"{shown(path)}: was stopped; the same command goes on with it" for path in stopped]
     report.ok = not damaged
-    checked = len(published) + len(indexes) + len(runs)
+    checked = len(published) + len(runs)
     report.figures = {"artifacts": checked, "damaged": damaged, "stopped": len(stopped)}
     return report.done()
 

@@ -23,6 +23,7 @@ from imageclef.errors import ConfigError
 from imageclef.features.feature_set import FeatureSet
 from imageclef.features.labelled import Labelled
 from imageclef.progress import Reporter, Silent
+from imageclef.retrieval.index import Index
 from imageclef.runs.constant import constant_answer
 from imageclef.runs.evaluate import official_f1
 from imageclef.runs.parts import Part
@@ -30,7 +31,6 @@ from imageclef.runs.runfile import run_name
 from imageclef.runs.scores import Scores
 from imageclef.settings import Settings
 from imageclef.stages.labelled import labelled, required_concepts, rows_read
-from imageclef.stages.nearest import nearest_images
 from imageclef.stages.publish import publish_run
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Artifact, Recipe, building, open_artifact, up_to_date
@@ -205,7 +205,10 @@ def _save(folder: Path, fit: Fit, held_ids: list[str]) -> None:
 def _nearest(workspace: Workspace, data: Labelled, queries: FeatureSet) -> Nearest:
     """The nearest of some labelled training images to each of some images."""
     trained = workspace.features(TRAIN, unit=True).features
-    return nearest_images(trained, data.rows, data.labels, queries.features, str(workspace.device))
+    ids = [str(row) for row in data.rows]
+    index = Index.of(trained[data.rows], ids, "cosine", str(workspace.device))
+    similarity, found = index.search(queries.features[slice(None)], 1)
+    return Nearest(data.labels[found[:, 0]], similarity[:, 0])
 
 
 def _constant_score(workspace: Workspace, task: Task) -> float:

@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 import torch
 
 from imageclef.config import Config, with_profile
-from imageclef.data.annotations import Annotations, ImageKey
 from imageclef.data.concept_names import read_concept_names
 from imageclef.errors import ConfigError
 from imageclef.progress import Reporter, Silent
-from imageclef.retrieval.index import Index
-from imageclef.stages.indexed import files_of, open_index, row_keys
 from imageclef.stages.report import Report, shown
-from imageclef.workspace import TRAIN, Workspace
+from imageclef.workspace import Workspace
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -153,9 +150,7 @@ def application(
     # Questions run beside each other, one thread each: more for one would only take them from the others.
     torch.set_num_threads(1)
     names = read_concept_names(concept_names) if concept_names else {}
-    opens = {
-        name: Opener(one, _indexed, names, reporter or Silent()) for name, one in _profiles(config).items()
-    }
+    opens = {name: Opener(one, names, reporter or Silent()) for name, one in _profiles(config).items()}
     archives = Archives(opens)
     archives.open()
     return create_app(archives, Auth(token), Hosts(host, allowed_hosts), limits)
@@ -173,21 +168,6 @@ def _profiles(config: Config) -> dict[str, Config]:
     for one in others.values():
         Workspace(one)
     return {own: config, **others}
-
-
-def _indexed(workspace: Workspace, annotations: Annotations) -> tuple[Index, dict[str, Path], list[ImageKey]]:
-    """The index, the file of each of its images, and the collection and id of each row."""
-    index = open_index(workspace)
-    return index, _paths(workspace, index), row_keys(workspace, index, annotations)
-
-
-def _paths(workspace: Workspace, index: Index) -> dict[str, Path]:
-    """The file of each image: as the index knows it, else as the training collection was ingested."""
-    known = {image_id: Path(file.folder) / file.path for image_id, file in files_of(index).items()}
-    if known:
-        return known
-    folder, store = workspace.config.collection(TRAIN).images, workspace.store(TRAIN)
-    return {image_id: folder / store.path_of(image_id) for image_id in store.ids}
 
 
 _MISSING = "the service needs the extra [serve]; install it: pip install 'imageclef[serve]'"

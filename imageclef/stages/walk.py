@@ -13,12 +13,12 @@ from imageclef.runs.evaluate import official_f1
 from imageclef.stages.classifier import classify
 from imageclef.stages.features import extract
 from imageclef.stages.images import ingest
-from imageclef.stages.indexing import index
+from imageclef.stages.index import index
+from imageclef.stages.knn import knn
 from imageclef.stages.labelled import required_concepts
 from imageclef.stages.learner import train
-from imageclef.stages.neighbours import knn
 from imageclef.stages.report import Report
-from imageclef.stages.similarity import similar
+from imageclef.stages.similar import similar
 from imageclef.workspace import Workspace
 
 _N_TRAIN, _N_TEST, _SEED = 800, 200, 0

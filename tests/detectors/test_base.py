@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from imageclef.service.served.detection import Detector as Page
 from PIL import Image
 
 from imageclef import stages
@@ -20,7 +21,6 @@ from imageclef.detectors.task import Rows, Task
 from imageclef.errors import ConfigError, DataError
 from imageclef.features.encoding import Row
 from imageclef.features.labelled import Labelled
-from imageclef.service.served.detection import Detector as Page
 from tests.detectors.pixel_detector import Brightness, BrightnessSettings
 
 CONCEPTS = [f"C{number:07}" for number in range(4)]

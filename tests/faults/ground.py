@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from imageclef.demo.drawn import draw_collection
-from imageclef.retrieval.index import Index
 from tests.faults.launcher import Ended, Launcher
 from tests.walking import LEARNER
 
@@ -221,17 +220,16 @@ def _folder_to_sync(folder: Path, images: Path) -> None:
 def content_of(folder: Path) -> dict[str, str]:
     """By name what each file holds; a run is called the same whenever it was written."""
     found: dict[str, str] = {}
-    indexes = {path.parent for path in folder.rglob("index.json")}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if not path.is_file() or any(part.startswith(".") for part in name.parts):
             continue
-        if "tensorboard" in name.parts or path.parent in indexes:
+        if "tensorboard" in name.parts:
             continue
         plain = STAMP.sub("DATE", name.as_posix())
         digest = _digest_of(path)
         assert found.setdefault(plain, digest) == digest, f"{name}: not what another of its name holds"
-    return found | {f"{index.relative_to(folder)}": _rows_of(index) for index in indexes}
+    return found
 
 
 def _digest_of(path: Path) -> str:
@@ -254,13 +252,3 @@ def _dateless(value: Any) -> Any:
     if isinstance(value, list):
         return [_dateless(item) for item in value]
     return STAMP.sub("DATE", value) if isinstance(value, str) else value
-
-
-def _rows_of(index: Path) -> str:
-    """Everything that an index answers from, in the order of its rows."""
-    loaded = Index.load(index)
-    digest = hashlib.sha256("\n".join(loaded.ids).encode())
-    digest.update(loaded.vectors(np.arange(len(loaded))).tobytes())
-    for name in ("files.csv", "sources.json"):
-        digest.update(loaded.attached(name) or b"")
-    return digest.hexdigest()

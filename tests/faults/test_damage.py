@@ -100,9 +100,9 @@ NEXT = {
     "rows of features": ("features/aae-*/train/features.npy", cut_short, "classify", "knn"),
     "ids of features": ("features/aae-*/train/ids.txt", lines_swapped, "classify", "knn"),
     "manifest of features": ("features/aae-*/train/manifest.json", cut_in_half, "classify", "knn"),
-    "rows of an index": ("indexes/*/rows-*.npy", cut_short, "knn", "merge"),
-    "ids of an index": ("indexes/*/ids-*.txt", lines_swapped, "knn", "merge"),
-    "manifest of an index": ("indexes/*/index.json", flipped, "knn", "merge"),
+    "rows of an index": ("indexes/*/rows.npy", cut_short, "knn", "merge"),
+    "ids of an index": ("indexes/*/images.csv", lines_swapped, "knn", "merge"),
+    "manifest of an index": ("indexes/*/manifest.json", flipped, "knn", "merge"),
     "scores of a run": ("runs/aae-*/scores.safetensors", flipped, "ensemble", "report"),
     "held-out run": ("runs/aae-*/held-out.csv", gone, "ensemble", "report"),
 }

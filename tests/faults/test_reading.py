@@ -21,7 +21,7 @@ READ = {
     "extract": ("learners/aae-*/manifest.json", "stores/test-36-rgb/images.npy"),
     "classify": ("features/aae-*/train/features.npy", "features/aae-*/train/ids.txt",
                  "collections/train/concepts.tsv"),
-    "knn": ("indexes/*/index.json", "indexes/*/ids-*.txt"),
+    "knn": ("indexes/*/index.json", "indexes/*/images.csv"),
     "index add": ("indexes/*/index.json", "features/aae-*/test/ids.txt"),
     "ensemble": ("runs/aae-*.csv", "runs/aae-*/held-out.csv"),
 }  # fmt: skip

@@ -1,53 +1,85 @@
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from PIL import Image
 
-from imageclef.features.columns import side_by_side
-from imageclef.features.encoding import Encoding, as_image
-from imageclef.features.extract import features_of
-from imageclef.features.feature_set import FeatureSet
-from imageclef.images.decode import Mode
-from imageclef.learners.base import Learner
-from imageclef.learners.table import choose
-
-PICTURES = {size: np.random.default_rng(size).integers(0, 256, (size, size, 3), np.uint8) for size in (8, 12)}
+from imageclef.data.collection import ImageFile
+from imageclef.errors import DataError
+from imageclef.features.encoding import Encoder, as_image
+from imageclef.images.digests import Digests
+from imageclef.images.pool import decode_guarded
+from imageclef.learners.pixels import Pixels, PixelsSettings
 
 
-def learners() -> list[Learner]:
-    return [choose({"name": "pixels", "image_size": size}).create(0).eval() for size in PICTURES]
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    paths = []
+    for number in range(5):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 30, 3)).astype(np.uint8)
+        paths.append(tmp_path / f"i{number}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return paths
 
 
-def decode_at(size: int, mode: Mode) -> NDArray[np.uint8]:
-    picture = PICTURES[size]
-    return picture if mode == "rgb" else picture[..., :1]
+def learners() -> list[Pixels]:
+    return [Pixels(PixelsSettings(image_size=size)) for size in (8, 6)]
 
 
-def extracted(learner: Learner) -> NDArray[np.float32]:
-    pixels = as_image(decode_at(learner.settings.image_size, learner.mode))[None]
-    rows: NDArray[np.float32] = features_of(learner, pixels, "codes", "fp32").numpy()
-    return rows
-
-
-def test_one_learner_gives_its_features() -> None:
+def test_a_file_and_an_upload_of_it_are_the_same(images: list[Path]) -> None:
+    encoder = Encoder(learners()[:1])
+    by_file, by_upload = encoder.encode(images[0]), encoder.encode_upload(BytesIO(images[0].read_bytes()))
+    np.testing.assert_array_equal(by_file.compared, by_upload.compared)
+    assert by_file.digest == by_upload.digest == Digests().of(images[0])
+    np.testing.assert_array_equal(by_file.compared, by_file.side_by_side)
     learner = learners()[0]
-    row = Encoding([learner])(decode_at)
-    assert np.array_equal(row.compared, extracted(learner))
-    assert row.side_by_side is row.compared
+    pixels = decode_guarded(images[0], 8, learner.mode).pixels
+    np.testing.assert_array_equal(by_file.at(8, learner.mode), pixels)
+    expected = learner.transform(as_image(pixels)[None]).numpy()
+    np.testing.assert_array_equal(by_file.compared, expected)
 
 
-@pytest.mark.parametrize("weights", [(), (3.0, 1.0)])
-def test_several_are_joined_as_their_sets_are_for_an_index(weights: tuple[float, ...]) -> None:
-    both = learners()
-    row = Encoding(both, weights)(decode_at)
-    sets = [FeatureSet(["a"], extracted(learner)) for learner in both]
-    assert np.array_equal(row.side_by_side, side_by_side(sets).features[:])
-    assert np.array_equal(row.compared, side_by_side(sets, True, weights or None).features[:])
+def test_several_learners_are_compared_at_the_length_of_their_weights(images: list[Path]) -> None:
+    encoded = Encoder(learners(), weights=(3, 1)).encode(images[1])
+    alone = [Encoder([learner]).encode(images[1]).compared for learner in learners()]
+    np.testing.assert_array_equal(encoded.side_by_side, np.hstack(alone))
+    unit = [rows / np.linalg.norm(rows) for rows in alone]
+    np.testing.assert_allclose(encoded.compared, np.hstack([3**0.5 * unit[0], unit[1]]), rtol=1e-5)
 
 
-def test_a_grey_picture_has_three_equal_planes() -> None:
-    image = as_image(PICTURES[8][..., :1])
-    assert image.shape == (3, 8, 8)
+def test_many_files_are_encoded_as_one_is(images: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(images[0].read_bytes()[:200])
+    files = [ImageFile(path.stem, path.name) for path in [*images[:2], tmp_path / "cut.png", *images[2:]]]
+    encoder, done = Encoder(learners(), weights=(3, 1)), []
+    ids, rows, refused = encoder.encode_all(tmp_path, files, 1, done.append)
+    assert ids == [path.stem for path in images]
+    assert [one.image_id for one in refused] == ["cut"]
+    assert sum(done) == 6
+    expected = np.concatenate([encoder.encode(path).compared for path in images])
+    np.testing.assert_allclose(rows, expected, rtol=1e-5)
+    nothing = encoder.encode_all(tmp_path, files[2:3], 1, done.append)
+    assert nothing[0] == []
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    encoder = Encoder(learners()[:1])
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.png").touch()
+    for name in ("text.png", "empty.png", "missing.png"):
+        with pytest.raises(DataError, match=rf"{name}.*expected an image"):
+            encoder.encode(tmp_path / name)
+    with pytest.raises(DataError, match=r"^the file cannot be read.*expected an image"):
+        encoder.encode_upload(BytesIO(b"no image"))
+    with pytest.raises(DataError, match=r"^the file is empty"):
+        encoder.encode_upload(BytesIO())
+
+
+def test_pixels_become_what_learners_take() -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    image = as_image(grey)
+    assert image.shape == (3, 2, 3)
     assert torch.equal(image[0], image[2])

@@ -7,10 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from imageclef.errors import ConfigError
-from imageclef.retrieval import approximate, kinds, recall
-from imageclef.retrieval.approximate import Approximate
+from imageclef.retrieval import ann, kinds, recall
+from imageclef.retrieval.ann import AnnSearch
 from imageclef.retrieval.index import Index
 from imageclef.retrieval.kinds import Effort, Kind, n_lists, sub_vectors
+from tests.retrieval.made import built, names
 
 APPROXIMATE: list[Kind] = ["ivf", "hnsw", "ivfpq"]
 METRICS: list[Literal["l2", "cosine"]] = ["l2", "cosine"]
@@ -21,10 +22,6 @@ def walks(n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     starts = rng.normal(size=(n // 20 + 1, d)) * 5
     return (np.repeat(starts, 20, axis=0)[:n] + rng.normal(size=(n, d))).astype(np.float32)
-
-
-def names(n: int) -> list[str]:
-    return [f"i{row}" for row in range(n)]
 
 
 def others(index: Index, queries: NDArray[np.float32], k: int, own: bool) -> list[list[tuple[float, int]]]:
@@ -56,8 +53,8 @@ def test_the_recall_that_is_kept_is_that_of_a_count(
 ) -> None:
     monkeypatch.setattr(recall, "_QUERIES", 1200)  # all rows, so that the count has the same queries
     features = walks(1200, 12)
-    index = Index.build(features, names(1200), metric, kind=kind, recall=asked)
-    exact = Index.build(features, names(1200), metric)
+    index = built(features, names(1200), metric, kind=kind, recall=asked)
+    exact = built(features, names(1200), metric)
     kept = index.recall
     assert kept is not None
     assert (kept.asked, kept.k, kept.n_queries, kept.n_rows) == (asked, 10, 1200, 1200)
@@ -68,9 +65,9 @@ def test_the_recall_that_is_kept_is_that_of_a_count(
 def test_a_graph_does_not_claim_more_than_it_finds_for_what_it_has_not_seen() -> None:
     rng = np.random.default_rng(3)
     features, unseen = (rng.normal(size=(n, 24)).astype(np.float32) for n in (4000, 300))
-    index = Index.build(features, names(4000), "l2", kind="hnsw", recall=0.9)
+    index = built(features, names(4000), "l2", kind="hnsw", recall=0.9)
     assert index.recall is not None
-    exact = Index.build(features, names(4000), "l2").search(unseen, 10)[0]
+    exact = built(features, names(4000), "l2").search(unseen, 10)[0]
     counted = np.mean(index.search(unseen, 10)[0] <= exact[:, -1:])
     assert counted > index.recall.measured - 0.03 >= 0.87
 
@@ -79,7 +76,7 @@ def test_less_recall_is_searched_for_with_less_effort() -> None:
     features = np.random.default_rng(1).normal(size=(2000, 24)).astype(np.float32)
     reaches = []
     for asked in (0.2, 0.7, 1.0):
-        found = Index.build(features, names(2000), "l2", kind="ivf", recall=asked).recall
+        found = built(features, names(2000), "l2", kind="ivf", recall=asked).recall
         assert found is not None
         reaches.append(found.effort.reach)
     assert reaches[0] < reaches[1] < reaches[2]
@@ -88,7 +85,7 @@ def test_less_recall_is_searched_for_with_less_effort() -> None:
 def test_a_recall_that_cannot_be_reached_is_said_with_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "efforts", lambda *_: [Effort(2, 1), Effort(1, 1)])
     features = np.random.default_rng(2).normal(size=(2000, 24)).astype(np.float32)
-    found = Index.build(features, names(2000), "l2", kind="ivf", recall=0.999).recall
+    found = built(features, names(2000), "l2", kind="ivf", recall=0.999).recall
     assert found is not None
     assert not found.reached
     assert found.effort == Effort(2, 1), "the better of the two"
@@ -100,7 +97,7 @@ def test_a_recall_that_cannot_be_reached_is_said_with_the_best(monkeypatch: pyte
 def test_distances_are_exact_whatever_the_kind(kind: Kind, metric: Literal["l2", "cosine"]) -> None:
     features = walks(1500, 10)
     queries = walks(30, 10, seed=5)
-    distances, rows = Index.build(features, names(1500), metric, kind=kind).search(queries, 8)
+    distances, rows = built(features, names(1500), metric, kind=kind).search(queries, 8)
     for query, near, found in zip(queries.astype(np.float64), distances, rows, strict=True):
         picked = features[found].astype(np.float64)
         if metric == "l2":
@@ -117,16 +114,16 @@ def test_distances_are_exact_whatever_the_kind(kind: Kind, metric: Literal["l2",
 def test_k_answers_come_back_among_those_allowed(
     kind: Kind, share: float, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate, "_FEW", few)
-    monkeypatch.setattr(approximate, "_FEW_SHARE", 0)
+    monkeypatch.setattr(ann, "_FEW", few)
+    monkeypatch.setattr(ann, "_FEW_SHARE", 0)
     features = walks(3000, 8)
     among = np.random.default_rng(4).random(3000) < share
-    index = Index.build(features, names(3000), "l2", kind=kind, recall=0.9)
+    index = built(features, names(3000), "l2", kind=kind, recall=0.9)
     _, rows = index.search(features[:100], 12, among)
     assert rows.shape == (100, 12)
     assert among[rows].all()
     assert all(len(set(found)) == 12 for found in rows.tolist())
-    exact = Index.build(features, names(3000), "l2").search(features[:100], 12, among)[1]
+    exact = built(features, names(3000), "l2").search(features[:100], 12, among)[1]
     hits = np.mean([len(set(one) & set(other)) / 12 for one, other in zip(rows, exact, strict=True)])
     assert hits > 0.75, "a filter does not cost the recall"
     if few and among.sum() < few:
@@ -136,40 +133,29 @@ def test_k_answers_come_back_among_those_allowed(
 @pytest.mark.parametrize("kind", APPROXIMATE)
 def test_all_rows_come_back_when_all_are_asked_for(kind: Kind) -> None:
     features = walks(1100, 6)
-    _, rows = Index.build(features, names(1100), "l2", kind=kind, recall=0.5).search(features[:3], 1100)
+    _, rows = built(features, names(1100), "l2", kind=kind, recall=0.5).search(features[:3], 1100)
     assert all(sorted(found) == list(range(1100)) for found in rows.tolist())
 
 
 def test_few_rows_that_are_allowed_are_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = Index.build(walks(2000, 8), names(2000), "l2", kind="ivf")
+    index = built(walks(2000, 8), names(2000), "l2", kind="ivf")
 
     def never(*_: object) -> None:
         raise AssertionError("the structure was asked")
 
-    monkeypatch.setattr(Approximate, "_block", never)
+    monkeypatch.setattr(AnnSearch, "_block", never)
     among = np.arange(2000) % 20 == 0
     assert (index.search(walks(2000, 8)[:5], 3, among)[1] % 20 == 0).all()
-
-
-@pytest.mark.parametrize("kind", APPROXIMATE)
-def test_rows_of_float16_are_near_enough_in_the_structure(kind: Kind) -> None:
-    features = walks(1500, 16).astype(np.float16)
-    for metric in METRICS:
-        found = Index.build(features, names(1500), metric, kind=kind, recall=0.95).recall
-        assert found is not None
-        assert found.reached
 
 
 def test_kinds_that_cannot_be_are_refused() -> None:
     features = walks(50, 4)
     with pytest.raises(ConfigError, match="kind = 'annoy'; expected one of flat, ivf, hnsw, ivfpq"):
-        Index.build(features, names(50), "l2", kind="annoy")  # type: ignore[arg-type]
+        kinds.check_kind("annoy", 50)
     with pytest.raises(
         ConfigError, match="kind = 'ivfpq' needs 1000 rows to learn from, here are 50; expected"
     ):
-        Index.build(features, names(50), "l2", kind="ivfpq")
-    with pytest.raises(ConfigError, match=r"recall = 1\.5; expected above 0 and at most 1"):
-        Index.build(features, names(50), "l2", kind="hnsw", recall=1.5)
+        built(features, names(50), "l2", kind="ivfpq")
 
 
 def test_efforts_rise_to_the_whole_index() -> None:

@@ -29,7 +29,7 @@ from imageclef.service.limits import Limits
 from imageclef.service.reload import Archives
 from imageclef.service.served.archive import Archive
 from imageclef.service.served.opening import Opener
-from imageclef.stages.serving import TOKEN_VARIABLE, _indexed, application
+from imageclef.stages.serving import TOKEN_VARIABLE, application
 from imageclef.workspace import Workspace
 from tests.walking import LEARNER, config_of, with_tables
 
@@ -81,7 +81,7 @@ def archive(walked: Walked) -> Archive:
 
 def opener(config: Config, names: Path | None = None) -> Opener:
     """What opens the archive of a configuration, as the stage has it."""
-    return Opener(config, _indexed, read_concept_names(names) if names else {})
+    return Opener(config, read_concept_names(names) if names else {})
 
 
 class Opened:

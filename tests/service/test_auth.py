@@ -37,10 +37,10 @@ def test_without_the_token_nothing_of_the_collection_is_shown(guarded: str, arch
             assert response.headers["www-authenticate"] == "Bearer"
             assert "token" in response.json()["detail"]
         for path in ("/similar", "/concepts", "/plugin"):
-            assert client.post(path, data={"id": archive.searcher.ids[0]}).status_code == 401
+            assert client.post(path, data={"id": archive.index.names[0]}).status_code == 401
         page = client.get("/")
         assert page.status_code == client.get("/health").status_code == 200
-        assert archive.searcher.ids[0] not in page.text
+        assert archive.index.names[0] not in page.text
 
 
 @pytest.mark.parametrize("wrong", ["", "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper()])

@@ -58,7 +58,7 @@ def test_slow_clients_keep_nobody_out(
     with running(app_of(archive, token)) as address, slow(address, 300, begun):
         with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=5) as client:
             for _ in range(3):
-                assert client.post("/similar", data={"id": archive.searcher.ids[0]}).status_code == 200
+                assert client.post("/similar", data={"id": archive.index.names[0]}).status_code == 200
         for path in ("/", "/health"):
             assert httpx.get(address + path, trust_env=False, timeout=5).status_code == 200
         if token:
@@ -104,7 +104,7 @@ def test_a_refused_body_does_not_keep_its_connection(archive: Archive) -> None:
 def test_who_does_not_read_is_let_go(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(archive.gallery), "original", lambda *_: b"0" * (64 * 2**20))
     limits = Limits(write_seconds=0.5)
-    asked = f"GET /images/{archive.searcher.ids[0]} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    asked = f"GET /images/{archive.index.names[0]} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     with running(app_of(archive, limits=limits), limits) as address, slow(address, 1, asked) as (one,):
         time.sleep(3)
         assert len(answer(one)) < 64 * 2**20
@@ -174,7 +174,7 @@ def test_honest_clients_do_not_notice_slow_ones(guarded: str, archive: Archive) 
 
         def ask() -> float:
             began = time.monotonic()
-            response = client.post("/similar", data={"id": archive.searcher.ids[0], "k": 20})
+            response = client.post("/similar", data={"id": archive.index.names[0], "k": 20})
             assert response.status_code == 200
             return time.monotonic() - began
 

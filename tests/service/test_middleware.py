@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from imageclef.features.encoding import Encoder
 from imageclef.service.limits import Limits
 from imageclef.service.served.archive import Archive
-from imageclef.service.served.encoder import Encoder
 from tests.service.conftest import Walked
 
 Tight = Callable[[Limits], AbstractContextManager[httpx.Client]]
@@ -61,14 +61,14 @@ class Slow:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.inside, self.let_go = threading.Semaphore(0), threading.Event()
-        features = Encoder.encode
+        features = Encoder.encode_upload
 
         def waiting(encoder: Encoder, upload: Any) -> Any:
             self.inside.release()
             self.let_go.wait(20)
             return features(encoder, upload)
 
-        monkeypatch.setattr(Encoder, "encode", waiting)
+        monkeypatch.setattr(Encoder, "encode_upload", waiting)
 
 
 def test_a_slow_request_does_not_stop_the_others(
@@ -84,9 +84,9 @@ def test_a_slow_request_does_not_stop_the_others(
         thread.start()
         assert slow.inside.acquire(timeout=10)
         began = time.monotonic()
-        for path in ("/health", "/images", "/concepts", "/map", f"/images/{archive.searcher.ids[0]}?size=64"):
+        for path in ("/health", "/images", "/concepts", "/map", f"/images/{archive.index.names[0]}?size=64"):
             assert client.get(path).status_code == 200
-        assert client.post("/similar", data={"id": archive.searcher.ids[0]}).status_code == 200
+        assert client.post("/similar", data={"id": archive.index.names[0]}).status_code == 200
         assert time.monotonic() - began < 5
         assert answers == []
         slow.let_go.set()
@@ -112,7 +112,7 @@ def test_a_full_queue_says_when_to_come_again(
         deadline = time.monotonic() + 10
         while "imageclef_searches 2" not in client.get("/metrics").text and time.monotonic() < deadline:
             time.sleep(0.02)
-        refused = client.post("/similar", data={"id": archive.searcher.ids[0]})
+        refused = client.post("/similar", data={"id": archive.index.names[0]})
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
         assert "try again" in refused.json()["detail"]
@@ -121,7 +121,7 @@ def test_a_full_queue_says_when_to_come_again(
         for thread in threads:
             thread.join(20)
         assert answers == [200, 200]
-        assert client.post("/similar", data={"id": archive.searcher.ids[0]}).status_code == 200
+        assert client.post("/similar", data={"id": archive.index.names[0]}).status_code == 200
 
 
 def test_a_fault_of_ours_is_a_sentence_and_counted(
@@ -130,7 +130,7 @@ def test_a_fault_of_ours_is_a_sentence_and_counted(
     def broken(encoder: Encoder, upload: Any) -> Any:
         raise RuntimeError(f"secret of {walked.folder}")
 
-    monkeypatch.setattr(Encoder, "encode", broken)
+    monkeypatch.setattr(Encoder, "encode_upload", broken)
     with tight(Limits()) as client:
         response = client.post("/similar", files={"image": b"x"})
         assert response.status_code == 500

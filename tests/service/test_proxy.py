@@ -106,7 +106,7 @@ def test_the_token_and_sessions_work_and_cookies_are_secure(behind: httpx.Client
     assert "secure" in flags
     assert "path=/imageclef" in flags
     cookie = {"Cookie": entered.headers["set-cookie"].partition(";")[0]}
-    answer = behind.post("similar", data={"id": archive.searcher.ids[0]}, headers=origin | cookie)
+    answer = behind.post("similar", data={"id": archive.index.names[0]}, headers=origin | cookie)
     assert answer.status_code == 200
     assert behind.post("similar", headers={"Origin": "https://evil.example"} | cookie).status_code == 403
     assert behind.delete("session", headers=origin | cookie).status_code == 204
@@ -114,7 +114,7 @@ def test_the_token_and_sessions_work_and_cookies_are_secure(behind: httpx.Client
 
 
 def test_addresses_in_answers_are_those_of_the_proxy(behind: httpx.Client, archive: Archive) -> None:
-    (hit,) = behind.get("plugin", params={"id": archive.searcher.ids[0], "k": 1}, headers=bearer()).json()
+    (hit,) = behind.get("plugin", params={"id": archive.index.names[0], "k": 1}, headers=bearer()).json()
     assert hit["uri"] == f"https://{NAME}/imageclef/images/{hit['extra']['id']}"
 
 

@@ -28,7 +28,7 @@ from imageclef.service.auth import Auth
 from imageclef.service.hosts import Hosts
 from imageclef.service.reload import Archives, Live, NoProfile, Unopened
 from imageclef.service.served.archive import Archive
-from imageclef.service.served.search import manifest_of
+from imageclef.storage.manifests import MANIFEST
 from imageclef.workspace import Workspace
 from tests.service.conftest import Walked, client_of, opener
 from tests.walking import with_tables
@@ -227,7 +227,7 @@ def test_an_index_that_grows_is_served_as_it_grows(own: Config, monkeypatch: pyt
     archives.open()
     archive = archives.now()
     assert archive is not None
-    n, image_id, before = len(archive.searcher), archive.searcher.ids[3], weakref.ref(archive)
+    n, image_id, before = len(archive.index), archive.index.names[3], weakref.ref(archive)
     state = archive.state
     del archive
     with client_of(create_app(archives, Auth(None), Hosts("127.0.0.1"))) as client:
@@ -253,10 +253,10 @@ def test_an_index_that_is_damaged_is_not_taken_up(
     monkeypatch.setattr(live, "PAUSE", 0.01)
     archives = Archives({"": opener(own)})
     archives.open()
-    manifest = manifest_of(Workspace(own).index_path)
+    manifest = Workspace(own).index_path / MANIFEST
     with client_of(create_app(archives, Auth(None), Hosts("127.0.0.1"))) as client:
         images = client.get("/collection").json()["images"]
         manifest.write_bytes(manifest.read_bytes()[:-20])
         until(lambda: client.get("/collection").status_code == 200 and caplog.messages)
         assert client.get("/collection").json()["images"] == images
-    assert "damaged; expected the JSON of an index; the one before is served on" in caplog.messages[0]
+    assert "the one before is served on" in caplog.messages[0]

@@ -9,9 +9,9 @@ from PIL import Image
 from imageclef.config import Config
 from imageclef.stages.features import extract
 from imageclef.stages.images import ingest
-from imageclef.stages.indexing import index
+from imageclef.stages.index import index
 from imageclef.stages.learner import train
-from imageclef.stages.similarity import similar
+from imageclef.stages.similar import similar
 
 N_TRAIN, N_TEST = 12, 3
 
@@ -45,6 +45,6 @@ def test_a_query_has_the_concepts_of_its_own_collection(config: Config) -> None:
     query = config.collections["test"].images / "001.png"
     found = similar(config, [query], k=N_TRAIN).figures
     assert found["query"]["concepts"] == ["C0000701"]
-    assert found["query"]["concepts_from"] == "the list of test"
+    assert found["query"]["concepts_from"] == "the concept list of test"
     concepts = {one["id"]: one["concepts"] for one in found["neighbors"]}
     assert concepts == {f"{i:03d}": [f"C{1 + i:07d}"] for i in range(N_TRAIN)}

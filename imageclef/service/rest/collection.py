@@ -18,8 +18,8 @@ from imageclef.service.answers import (
     Profiles,
 )
 from imageclef.service.rest.parameters import BUSY, UNKNOWN, UNUSABLE, Chosen, ImageId, This, require
+from imageclef.service.served.archive import MOST_HITS
 from imageclef.service.served.gallery import SIDES, Gallery
-from imageclef.service.served.search import MOST_HITS
 
 router = APIRouter(tags=["collection"], responses=UNKNOWN | UNUSABLE | BUSY)
 
@@ -28,8 +28,8 @@ router = APIRouter(tags=["collection"], responses=UNKNOWN | UNUSABLE | BUSY)
 async def collection(service: This, archive: Chosen) -> Collection:
     """What is indexed, and what can be asked."""
     return Collection(
-        images=len(archive.searcher),
-        metric=archive.searcher.metric,
+        images=len(archive.index),
+        metric=archive.index.metric,
         detects=archive.detector is not None,
         body_bytes=service.body_bytes,
         state=archive.state,
@@ -51,11 +51,18 @@ async def images(
 ) -> Pictures:
     """List indexed images."""
     found = archive.ids(q, limit, sample)
-    return Pictures(images=[archive.picture(one) for one in found], total=len(archive.searcher))
+    return Pictures(images=[archive.picture(one) for one in found], total=len(archive.index))
+
+
+@router.get("/images/{image_id:path}/facts")
+async def facts(archive: Chosen, image_id: ImageId) -> Picture:
+    """The concepts of an image."""
+    require(archive, [image_id])
+    return archive.picture(image_id)
 
 
 @router.get(
-    "/images/{image_id}",
+    "/images/{image_id:path}",
     response_class=Response,
     responses={
         200: {"content": {"image/png": {}, "image/jpeg": {}}, "description": "The picture."},
@@ -92,13 +99,6 @@ def _drawn(gallery: Gallery, image_id: str, side: int | None, known: str) -> tup
     if known == tag:
         return tag, None
     return tag, gallery.original(image_id) if side is None else gallery.thumbnail(image_id, side)
-
-
-@router.get("/images/{image_id}/facts")
-async def facts(archive: Chosen, image_id: ImageId) -> Picture:
-    """The concepts of an image."""
-    require(archive, [image_id])
-    return archive.picture(image_id)
 
 
 @router.get("/concepts")

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, File, Form, HTTPException, Path, Query, Request, UploadFile
+from fastapi import Depends, File, Form, HTTPException, Path, Query, UploadFile
+from fastapi import Request as HttpRequest
 
+from imageclef.errors import ConfigError
+from imageclef.retrieval.filters import Filters, parse_where
+from imageclef.retrieval.similar import Join
 from imageclef.service.answers import Refusal
 from imageclef.service.pool import Pool
 from imageclef.service.reload import Archives
-from imageclef.service.served.archive import Archive, Asked
-from imageclef.service.served.search import MOST_HITS, Join, Narrowed
+from imageclef.service.served.archive import MOST_HITS, Archive, Request
 
 MOST_IMAGES = 8
 """Of one question."""
@@ -47,7 +50,7 @@ class Service:
     body_bytes: int
 
 
-async def _service(request: Request) -> Service:
+async def _service(request: HttpRequest) -> Service:
     service: Service = request.app.state.service
     return service
 
@@ -93,16 +96,20 @@ async def _asked(
     forbidden: _Without = [],  # noqa: B006
     where: _Where = [],  # noqa: B006
     join: _Joined = "mean",
-) -> Asked:
+) -> Request:
     if not image and not id:
         raise HTTPException(
             422, "nothing was asked; expected `image`, a file, or `id`, an image of the index"
         )
     require(archive, id)
-    return Asked([upload.file for upload in image], id, k, Narrowed(required, forbidden, where), join)
+    try:
+        filters = Filters(tuple(required), tuple(forbidden), tuple(map(parse_where, where)))
+    except ConfigError as error:
+        raise HTTPException(422, str(error)) from None
+    return Request([upload.file for upload in image], id, k, filters, join)
 
 
-Question = Annotated[Asked, Depends(_asked)]
+Question = Annotated[Request, Depends(_asked)]
 """What a form asks."""
 
 
@@ -112,5 +119,5 @@ def require(archive: Archive, ids: Sequence[str]) -> None:
     Raises:
         HTTPException: 404, for the first of them.
     """
-    if missing := next((one for one in ids if one not in archive.searcher), None):
+    if missing := next((one for one in ids if not archive.index.rows_named(one)), None):
         raise HTTPException(404, f"no image '{missing[:100]}' in the index")

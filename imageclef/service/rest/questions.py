@@ -19,9 +19,9 @@ from imageclef.service.rest.parameters import (
     This,
     require,
 )
-from imageclef.service.served.archive import Asked
+from imageclef.service.served.archive import MOST_HITS
+from imageclef.service.served.archive import Request as Asked
 from imageclef.service.served.preview import preview
-from imageclef.service.served.search import MOST_HITS
 
 router = APIRouter(responses=UNKNOWN | UNUSABLE | BUSY)
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
 
+from imageclef.detectors.detection import Detector
+from imageclef.features.encoding import Encoder
+from imageclef.retrieval.filters import NO_FILTERS, Filters
+from imageclef.retrieval.index import Index
+from imageclef.retrieval.similar import Hit as Found
+from imageclef.retrieval.similar import Join, SimilaritySearch
+from imageclef.retrieval.similar import Query as Asked
 from imageclef.service.answers import (
     Column,
     Concept,
@@ -24,34 +31,32 @@ from imageclef.service.answers import (
     Value,
 )
 from imageclef.service.served.columns import counted
-from imageclef.service.served.detection import Detector
-from imageclef.service.served.encoder import Encoded, Encoder
-from imageclef.service.served.explaining import Explained, Explainer
 from imageclef.service.served.gallery import Gallery
 from imageclef.service.served.projection import Projection
-from imageclef.service.served.search import NOTHING, Found, Join, Narrowed, Searcher
 
+MOST_HITS = 200
+"""Of one query."""
 MOST_POINTS = 50_000
 """Of the map; of larger collections so many are shown, evenly over the index."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question of a visitor.
+class Request:
+    """A query of a visitor.
 
     Attributes:
         uploads: image files.
-        ids: indexed images.
-        k: answers wanted.
-        narrowed: what answers are.
+        ids: names of indexed images.
+        k: hits wanted.
+        filters: what hits must be.
         join: near the mean of several images, or near any of them.
-        why: whether it is said where answers and the first query agree.
+        why: whether regions are computed.
     """
 
     uploads: Sequence[BinaryIO]
     ids: Sequence[str]
     k: int
-    narrowed: Narrowed = NOTHING
+    filters: Filters = NO_FILTERS
     join: Join = "mean"
     why: bool = False
 
@@ -61,24 +66,27 @@ class Archive:
     """Answers of the service, computed from what a workspace holds; safe to ask from several threads.
 
     Attributes:
-        searcher: the index.
-        encoder: what reads uploads.
+        search: the index and what is known of its images.
+        encoder: encodes uploads.
         gallery: the pictures.
-        concepts: of the images.
         names: of concepts.
         detector: of concepts in uploads; None where there is no classifier of these features.
         projection: the map.
-        explainer: finds why.
+        digest: of the index.
     """
 
-    searcher: Searcher
+    search: SimilaritySearch
     encoder: Encoder
     gallery: Gallery
-    concepts: Mapping[str, Sequence[str]]
     names: Mapping[str, str]
     detector: Detector | None
     projection: Projection
-    explainer: Explainer
+    digest: str
+
+    @property
+    def index(self) -> Index:
+        """The index."""
+        return self.search.index
 
     def concept(self, concept: str) -> Concept:
         """A concept with its name."""
@@ -86,54 +94,62 @@ class Archive:
 
     def counted(self) -> list[CountedConcept]:
         """All concepts of the index, by falling number of images."""
-        vocabulary = self.searcher.vocabulary
         return [
-            CountedConcept(concept=concept, name=self.names.get(concept, concept), images=count)
-            for concept, count in zip(vocabulary.concepts, vocabulary.counts, strict=True)
+            CountedConcept(concept=concept, name=self.names.get(concept, concept), images=len(rows))
+            for concept, rows in self.search.concepts.rows_of.items()
         ]
 
     def columns(self) -> list[Column]:
-        """The columns that answers can be narrowed by."""
+        """The columns that hits can be filtered by."""
+        table = self.search.metadata
         return [
             Column(column=column, values=[Value(value=value, images=count) for value, count in pairs])
-            for column, pairs in counted(self.searcher.metadata).items()
+            for column, pairs in (counted(table) if table is not None else {}).items()
         ]
 
-    def picture(self, image_id: str) -> Picture:
+    def picture(self, name: str) -> Picture:
         """An indexed image and its concepts."""
-        return Picture(id=image_id, concepts=self._concepts_of(image_id))
+        row = self.index.row_of(name)
+        concepts = list(map(self.concept, self.search.concepts.of_row[row]))
+        return Picture(
+            id=self.index.names[row], collection=self.index.images[row].collection, concepts=concepts
+        )
 
     def ids(self, part: str, limit: int, sample: bool) -> list[str]:
-        """Indexed images whose ids have a part: the first of them, or some evenly over all."""
-        found = [one for one in self.searcher.ids if part in one] if part else self.searcher.ids
+        """Names of indexed images that have a part: the first of them, or some evenly over all."""
+        found = [one for one in self.index.names if part in one] if part else self.index.names
         if not sample or len(found) <= limit:
             return found[:limit]
         return [found[row] for row in np.linspace(0, len(found) - 1, limit, dtype=np.int64).tolist()]
 
-    def similar(self, asked: Asked) -> Similar:
-        """Answer a question.
+    def similar(self, request: Request) -> Similar:
+        """Answer a query.
 
         Raises:
             DataError: an upload cannot be read, or an image, a concept or a value is not in the index.
         """
-        uploads = [self.encoder.encode(upload) for upload in asked.uploads]
-        vectors = [self.searcher.vectors_of(asked.ids)] if asked.ids else []
-        vectors += [upload.row.compared for upload in uploads]
-        found = self.searcher.by_vectors(
-            np.concatenate(vectors), asked.k, asked.narrowed, asked.ids, asked.join
+        found = self.search.search(
+            Asked(
+                images=[self.encoder.encode_upload(upload) for upload in request.uploads],
+                names=request.ids,
+                k=request.k,
+                join=request.join,
+                filters=request.filters,
+                why=request.why,
+            )
         )
-        own = [concept for one in asked.ids for concept in self.concepts.get(one, ())]
-        if asked.why:
-            own += [concept for upload in uploads for concept in self._detected(upload)]
-        own = list(dict.fromkeys(own))
-        why = self._why(asked.ids, uploads, found) if asked.why else None
-        query = Query(uploads=len(uploads), ids=list(asked.ids), concepts=list(map(self.concept, own)))
+        query = Query(
+            uploads=len(request.uploads),
+            ids=list(request.ids),
+            concepts=list(map(self.concept, found.concepts)),
+            concepts_from=found.concepts_from,
+        )
         return Similar(
             query=query,
-            metric=self.searcher.metric,
-            hits=self._hits(found, own, why),
+            metric=self.index.metric,
+            hits=list(map(self._hit, found.hits)),
             state=self.state,
-            explained=why.said if why else None,
+            explained=found.explained,
         )
 
     def detect(self, upload: BinaryIO) -> Detected:
@@ -144,7 +160,7 @@ class Archive:
         """
         if self.detector is None:
             raise ValueError("no detector")
-        found = self.detector.detect_in(self.encoder.encode(upload))
+        found = self.detector.detect(self.encoder.encode_upload(upload))
         order = np.lexsort((-found.scores, ~found.answer))
         cuts = found.thresholds
         listed = [
@@ -159,10 +175,10 @@ class Archive:
         ]
         return Detected(rule=self.detector.rule, copied=found.copied, concepts=listed)
 
-    @cached_property
+    @property
     def state(self) -> str:
         """Changes whenever the index does."""
-        return self.searcher.digest[:16]
+        return self.digest[:16]
 
     def map_points(self) -> MapPoints:
         """The map, or an even part of a large one."""
@@ -182,7 +198,7 @@ class Archive:
         Raises:
             DataError: no image has it.
         """
-        places = np.flatnonzero(np.isin(self._shown, self.searcher.having(concept)))
+        places = np.flatnonzero(np.isin(self._shown, self.search.concepts.having(concept)))
         return [int(place) for place in places]
 
     @cached_property
@@ -191,32 +207,15 @@ class Archive:
         n = len(self.projection.ids)
         return np.arange(0, n, -(-n // MOST_POINTS))
 
-    def _hits(self, found: Sequence[Found], own: Sequence[str], why: Explained | None) -> list[Hit]:
-        pairs = why.pairs if why else [None] * len(found)
-        return [
-            Hit(
-                id=one.image_id,
-                concepts=self._concepts_of(one.image_id),
-                rank=rank,
-                distance=one.distance,
-                similarity=one.similarity,
-                shared=[concept for concept in self.concepts.get(one.image_id, ()) if concept in own],
-                regions=Regions(query=pair.query, image=pair.image) if pair else None,
-            )
-            for rank, (one, pair) in enumerate(zip(found, pairs, strict=True), start=1)
-        ]
-
-    def _why(self, ids: Sequence[str], uploads: Sequence[Encoded], found: Sequence[Found]) -> Explained:
-        """Where each answer agrees with the first upload, or else with the first indexed image."""
-        query = uploads[0].at if uploads else partial(self.gallery.pixels, ids[0])
-        return self.explainer.explain(query, [partial(self.gallery.pixels, one.image_id) for one in found])
-
-    def _detected(self, upload: Encoded) -> list[str]:
-        if self.detector is None:
-            return []
-        return [
-            self.detector.concepts[place] for place in self.detector.detect_in(upload).answer.nonzero()[0]
-        ]
-
-    def _concepts_of(self, image_id: str) -> list[Concept]:
-        return [self.concept(concept) for concept in self.concepts.get(image_id, ())]
+    def _hit(self, found: Found) -> Hit:
+        regions = found.regions
+        return Hit(
+            id=found.name,
+            collection=found.image.collection,
+            concepts=list(map(self.concept, found.concepts)),
+            rank=found.rank,
+            distance=found.distance,
+            similarity=found.similarity,
+            shared=list(found.shared),
+            regions=Regions(query=regions.query, image=regions.image) if regions else None,
+        )

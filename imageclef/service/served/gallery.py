@@ -12,15 +12,12 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from imageclef.config import ReadingSettings
 from imageclef.errors import DataError, ImageRefused
-from imageclef.images.decode import Mode
 from imageclef.images.dicom.recognition import file_and_frame
-from imageclef.images.pool import AS_IT_IS, decode_fitting_guarded, decode_guarded
+from imageclef.images.pool import AS_IT_IS, decode_fitting_guarded
 
 SIDES = (64, 128, 256, 512)
 """Longest sides of thumbnails in pixels."""
@@ -74,17 +71,6 @@ class Gallery:
         picture = _fitting(self._paths, self._reading, image_id, _EVERY_PIXEL)
         picture.save(written, "PNG", compress_level=1)
         return written.getvalue()
-
-    def pixels(self, image_id: str, size: int, mode: Mode) -> NDArray[np.uint8]:
-        """An image as a learner sees it, (size, size, channels).
-
-        Raises:
-            DataError: its file cannot be read any more.
-        """
-        try:
-            return decode_guarded(self._paths[image_id], size, mode, self._reading).pixels
-        except (ImageRefused, KeyError):
-            raise _gone(image_id) from None
 
 
 def _thumbnail(

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from imageclef.config import Config
-from imageclef.data.annotations import Annotations, ImageKey
-from imageclef.data.store import ImageStore
-from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.detection import Detector
 from imageclef.errors import ArtifactError
-from imageclef.learners.base import Learner
-from imageclef.learners.table import LEARNERS
+from imageclef.features.regions import Regions
 from imageclef.progress import Reporter, Silent
-from imageclef.retrieval.index import Index
+from imageclef.retrieval.similar import SimilaritySearch
 from imageclef.service.answers import Profile
 from imageclef.service.served.archive import Archive
 from imageclef.service.served.columns import offered
-from imageclef.service.served.detection import Detector
-from imageclef.service.served.encoder import Encoder
-from imageclef.service.served.explaining import Explainer
 from imageclef.service.served.gallery import Gallery
 from imageclef.service.served.projection import project_once
-from imageclef.service.served.search import NearestTrained, Searcher, manifest_of
-from imageclef.storage.checksums import file_digest
+from imageclef.similarity import listed_digests, load_detector, load_regions, similarity_search
 from imageclef.storage.manifests import MANIFEST
-from imageclef.workspace import TRAIN, Workspace
+from imageclef.workspace import Workspace
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 """Inode, size and time of change of some files; None for one that is not there."""
-Indexed = Callable[[Workspace, Annotations], tuple[Index, Mapping[str, Path], Sequence[ImageKey]]]
-"""The index of a workspace, the file of each image in it, and the collection and id of each row."""
 
 
 @dataclass
@@ -42,21 +34,19 @@ class Opener:
 
     Attributes:
         config: names the index, the learners and the classifier.
-        indexed: reads the index.
         names: of concepts.
         reporter: told about the first opening; the others happen while requests are answered.
     """
 
     config: Config
-    indexed: Indexed
     names: Mapping[str, str] = field(default_factory=dict)
     reporter: Reporter = field(default_factory=Silent)
-    _kept: tuple[Encoder, Explainer] | None = field(default=None, init=False)
+    _kept: _Loaded | None = field(default=None, init=False)
 
     @property
     def there(self) -> bool:
         """Whether the index has been built."""
-        return manifest_of(Workspace(self.config).index_path).exists()
+        return (Workspace(self.config).index_path / MANIFEST).exists()
 
     @property
     def about(self) -> Profile:
@@ -69,8 +59,8 @@ class Opener:
         """Of the few files that change with the index, the collections and the classifier."""
         workspace, window = Workspace(self.config), self.config.classify
         collections = [workspace.collection_path(name) for name in self.config.collections]
-        folders = [*collections, workspace.classifier_path(window.top, window.offset)]
-        return tuple(map(_stamp, [manifest_of(workspace.index_path), *(one / MANIFEST for one in folders)]))
+        classifier = workspace.classifier_path(window.top, window.offset)
+        return tuple(_stamp(one / MANIFEST) for one in (workspace.index_path, *collections, classifier))
 
     def open(self) -> Archive:
         """Load all that is served; learners that have not changed since are kept.
@@ -82,63 +72,60 @@ class Opener:
         """
         workspace, reporter = Workspace(self.config), self.reporter
         self.reporter = Silent()
-        # Before the index is read: if it changes meanwhile, it is opened again.
-        version = file_digest(manifest_of(workspace.index_path)) if self.there else ""
-        annotations = workspace.annotations()
-        index, paths, keys = self.indexed(workspace, annotations)
-        index.require(workspace.made_with)
-        concepts = {key.image_id: annotations.concepts[key] for key in keys if key in annotations.concepts}
-        searcher = Searcher(index, concepts, offered(annotations, keys), version)
-        searcher.warm()
-        if self._kept is None or self._kept[0].made_with != workspace.made_with:
-            encoder = Encoder(workspace)
-            self._kept = encoder, Explainer(encoder.encoding, lambda learner: _images(workspace, learner))
-        encoder, explainer = self._kept
+        stored = workspace.index()
+        if self._kept is None or self._kept.features != workspace.features_identity:
+            self._kept = _Loaded(workspace)
+        loaded = self._kept
+        search = similarity_search(workspace, stored)
+        detector = _detector(workspace, search, reporter)
+        listed = listed_digests(workspace, stored.index)
+        search = replace(
+            search,
+            listed=lambda: listed,
+            detect=lambda image: None if detector is None else detector.concepts_in(image),
+            regions=loaded.regions,
+            shown_columns=offered(search.annotations, [one.key for one in stored.index.images]),
+        )
+        # A first search, because an index reads and arranges its rows when it is first asked.
+        if len(stored.index):
+            stored.index.search(stored.index.vectors(np.zeros(1, np.int64)), 1)
+        search.concepts.rows_of  # noqa: B018  # computed now, not in the first query
         path = self.config.workspace / "maps" / f"{workspace.index_path.name}-pca"
+        files = zip(stored.index.names, map(workspace.file_of, stored.index.images), strict=True)
         return Archive(
-            searcher,
-            encoder,
-            Gallery(paths, self.config.ingest),
-            concepts,
+            search,
+            loaded.encoder,
+            Gallery(dict(files), self.config.ingest),
             self.names,
-            _detector(workspace, searcher, concepts, reporter),
-            project_once(searcher, path, reporter),
-            explainer,
+            detector,
+            project_once(stored.index, stored.digest, path, reporter),
+            stored.digest,
         )
 
 
-def _images(workspace: Workspace, learner: Learner) -> ImageStore:
-    """The training collection at a learner's size."""
-    name = next(name for name, kind in LEARNERS.items() if type(learner) is kind)
-    settings = {"learner": {"name": name, **learner.settings.model_dump()}}
-    return Workspace(workspace.config.model_copy(update=settings)).store(TRAIN)
+class _Loaded:
+    """The learners, which are kept as long as the features stay the same."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.features, self.encoder = workspace.features_identity, workspace.encoder()
+        self._workspace, self._lock = workspace, Lock()
+        self._regions: Regions | str | None = None
+
+    def regions(self) -> Regions | str:
+        """Where images agree; the mean image is computed when it is first needed."""
+        with self._lock:
+            if self._regions is None:
+                self._regions = load_regions(self._workspace, lambda: self.encoder.learners)
+            return self._regions
 
 
-def _detector(
-    workspace: Workspace, searcher: Searcher, concepts: Mapping[str, Sequence[str]], reporter: Reporter
-) -> Detector | None:
+def _detector(workspace: Workspace, search: SimilaritySearch, reporter: Reporter) -> Detector | None:
     """The classifier of the configuration's window, None where there is none that can be used."""
-    window = workspace.config.classify
-    folder, most = workspace.classifier_path(window.top, window.offset), workspace.edition.max_concepts
-    if not folder.is_dir():
-        return None
     try:
-        classifier = Classifier.load(folder)
+        return load_detector(workspace, search.index, search.annotations)
     except ArtifactError as error:
         reporter.say(f"{error}; until then no concepts are detected")
         return None
-    if classifier.detector.reads == "ids":
-        reporter.say(f"{folder}: scores of listed images only; no concepts are detected in uploads")
-        return None
-    decoded_at = None
-    if classifier.detector.reads == "pixels":
-        decoded_at = workspace.choice.settings.image_size, workspace.mode
-    if not classifier.asks_for_neighbours:
-        return Detector(classifier, most, decoded_at=decoded_at)
-    rows = np.flatnonzero([image_id in concepts for image_id in searcher.ids])
-    labels = classifier.vocabulary.labels([concepts[searcher.ids[row]] for row in rows])
-    trained = NearestTrained(searcher.rows_at(rows), str(workspace.device))
-    return Detector(classifier, most, trained.nearest, labels)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

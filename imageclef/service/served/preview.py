@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from imageclef.config import ReadingSettings
+from imageclef.features.encoding import on_disk, sentences
 from imageclef.images.rendering import jpeg_preview
-from imageclef.service.served.encoder import on_disk, sentences
 
 _SIDE = 512
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from imageclef.data.ids import read_id_lines, write_id_lines
 from imageclef.errors import ArtifactError
 from imageclef.progress import Reporter, Silent
-from imageclef.service.served.search import Searcher
+from imageclef.retrieval.index import Index
 from imageclef.storage.artifacts import Recipe, building, up_to_date
 
 _SAMPLE, _SEED, _INNER = 20_000, 0, 0.85
+_BLOCK_ROWS = 8192
 _POINTS, _IDS, _ABOUT = "points.npy", "ids.txt", "about.json"
 
 
@@ -64,32 +65,34 @@ class Projection:
         (folder / _ABOUT).write_text(json.dumps({"explained": self.explained}) + "\n", encoding="utf-8")
 
 
-def project(searcher: Searcher, reporter: Reporter | None = None) -> Projection:
+def project(index: Index, reporter: Reporter | None = None) -> Projection:
     """Compute the map of all rows of an index, a block at a time."""
-    n = len(searcher)
+    n = len(index)
     drawn = np.random.default_rng(_SEED).permutation(n)[:_SAMPLE]
-    mean, axes, explained = _axes(searcher.rows_at(np.sort(drawn)))
+    mean, axes, explained = _axes(index.vectors(np.sort(drawn)))
     points = np.empty((n, 2), np.float64)
     with (reporter or Silent()).progress("drawing the map", n, "images") as advance:
-        for block in searcher.blocks():
-            points[block] = (searcher.rows_at(np.arange(block.start, block.stop)) - mean) @ axes
-            advance(block.stop - block.start)
-    return Projection(searcher.ids, _scaled(points), explained)
+        for start in range(0, n, _BLOCK_ROWS):
+            rows = index.vectors(np.arange(start, min(start + _BLOCK_ROWS, n)))
+            points[start : start + len(rows)] = (rows - mean) @ axes
+            advance(len(rows))
+    return Projection(index.names, _scaled(points), explained)
 
 
-def project_once(searcher: Searcher, path: Path, reporter: Reporter) -> Projection:
+def project_once(index: Index, digest: str, path: Path, reporter: Reporter) -> Projection:
     """The map of an index, from its artifact if it was drawn before.
 
     Args:
-        searcher: of the index.
+        index: whose images are shown.
+        digest: of the index.
         path: of the artifact.
         reporter: told about the progress.
     """
-    settings = {"method": "pca", "scale": _INNER, "sample": _SAMPLE, "images": len(searcher)}
-    recipe = Recipe("serve", settings, {"index": searcher.digest}, _SEED)
+    settings = {"method": "pca", "scale": _INNER, "sample": _SAMPLE, "images": len(index)}
+    recipe = Recipe("serve", settings, {"index": digest}, _SEED)
     if not up_to_date(path, recipe):
         with building(path, recipe) as folder:
-            project(searcher, reporter).save(folder)
+            project(index, reporter).save(folder)
     return Projection.load(path)
 
 

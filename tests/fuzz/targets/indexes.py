@@ -1,81 +1,55 @@
-"""An index: its manifest and what that names. A manifest changed as JSON gets the right digest again."""
+"""An index: its tables and what it says of itself, behind a manifest that fits them."""
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
-from random import Random
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from imageclef.retrieval import checking, stored
-from imageclef.retrieval.index import Index
-from tests.fuzz.json_trees import changed_tree
-from tests.fuzz.target import LONGEST_MESSAGE, Case, Target, is_a_line
+from imageclef.retrieval import index_artifact
+from imageclef.retrieval.index_artifact import ABOUT, IMAGES, METADATA, SKIPPED
+from imageclef.storage.artifacts import Artifact
+from imageclef.storage.checksums import facts_of
+from imageclef.storage.manifests import MANIFEST
+from tests.fuzz.target import Case, Target
 from tests.fuzz.targets.parts import BESIDE
+from tests.retrieval.made import names, stored
+
+_CHANGED = (ABOUT, IMAGES, SKIPPED, METADATA)
 
 
 @cache
 def _files() -> dict[str, bytes]:
-    """Of an index with two segments, a removed row and something attached."""
     with TemporaryDirectory() as folder:
-        index = Index.build(np.eye(4, dtype=np.float32), list("abcd"), "l2")
-        index.attach("map", b"[]")
-        index.save(Path(folder))
-        with Index.changing(Path(folder)) as changing:
-            changing.remove(["a"])
-            changing.add(np.full((1, 4), 0.5, np.float32), ["e"])
-        return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
-
-
-@cache
-def _damaged() -> tuple[str, ...]:
-    """The manifest, and a file of each kind."""
-    kinds = ("dead-", "ids-", "rows-")
-    return (
-        stored.ABOUT,
-        *(next(name for name in sorted(_files()) if name.startswith(kind)) for kind in kinds),
-    )
+        made = stored(Path(folder) / "index", np.eye(4, dtype=np.float32), names(4)).artifact.path
+        return {path.name: path.read_bytes() for path in made.iterdir() if path.is_file()}
 
 
 def _seeds() -> list[bytes]:
-    return [BESIDE.join(_files()[name] for name in _damaged())]
+    return [BESIDE.join(_files()[name] for name in _CHANGED)]
 
 
 def _attempt(case: Case) -> None:
-    folder = case.folder / "index"
-    folder.mkdir(exist_ok=True)
-    parts = dict(zip(_damaged(), case.data.split(BESIDE), strict=False))
+    parts = dict(zip(_CHANGED, case.data.split(BESIDE), strict=False))
     for name, data in {**_files(), **parts}.items():
         case.file(f"index/{name}", data)
-    wrong = case.ask(folder, checking.check, folder)
-    lines = [is_a_line(line) and len(line) < LONGEST_MESSAGE for line in wrong or ()]
-    case.require(all(lines), "a line a fault")
-    case.ask(folder, checking.info, folder)
-    index = case.ask(folder, Index.load, folder)
-    if index is not None and wrong == []:
-        _, rows = index.search(np.eye(4, dtype=np.float32)[:1], 2)
-        case.require(rows.shape == (1, min(2, len(index))), "there are as many answers as images")
-
-
-def _change(rng: Random, data: bytes) -> bytes:
-    text, beside, others = data.partition(BESIDE)
-    try:
-        about = json.loads(text)
-        about.pop("sha256", None)
-        about = changed_tree(rng, about)
-        about["sha256"] = stored.digest_of(about)
-    except (ValueError, RecursionError, TypeError, AttributeError):
-        return data
-    return json.dumps(about).encode() + beside + others
+    folder = case.folder / "index"
+    # As if the files had been written so: what does not fit its checksum is refused before anything is read.
+    facts = {path.name: facts_of(path) for path in folder.iterdir() if path.name != MANIFEST}
+    artifact = Artifact(folder, {"files": facts}, "imageclef index")
+    opened = case.ask(folder, index_artifact._opened, artifact, "cpu")
+    if opened is not None:
+        case.ask(folder, lambda: opened.skipped)
+        case.ask(folder, lambda: opened.metadata)
+        _, rows = opened.index.search(np.eye(4, dtype=np.float32)[:1], 2)
+        case.require(rows.shape == (1, min(2, len(opened.index))), "as many results as images")
 
 
 TARGET = Target(
     "indexes",
     _seeds,
     _attempt,
-    tokens=(b'"format": 2', b'"segments"', b'"n": 4', b'"files"', b"[]", b"{}", BESIDE),
-    change=_change,
+    tokens=(b'"kind"', b'"l2"', b'"n_images": 4', b"collection,image_id", b"[]", b"{}", BESIDE),
 )

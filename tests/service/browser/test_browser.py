@@ -11,8 +11,9 @@ pytest.importorskip("selenium", reason="needs selenium, which drives the browser
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import Select
 
+from imageclef.retrieval.filters import Filters
+from imageclef.retrieval.similar import Query
 from imageclef.service.served.archive import Archive
-from imageclef.service.served.search import Narrowed
 from tests.service.browser.visitor import Page, needs_a_browser
 from tests.service.conftest import Walked
 
@@ -43,8 +44,8 @@ def test_an_upload_is_answered_with_its_neighbours_and_concepts(
 ) -> None:
     query = walked.queries[0]
     found = page.upload(query)
-    vectors = archive.encoder.encode(query.open("rb")).row.compared
-    assert found == [one.image_id for one in archive.searcher.by_vectors(vectors, 24)]
+    expected = archive.search.search(Query([archive.encoder.encode(query)], k=24))
+    assert found == [one.name for one in expected.hits]
     page.until(lambda: page.text("#facts-title") == "Detected concepts")
     detected = [one.concept for one in archive.detect(query.open("rb")).concepts if one.detected]
     shown = page.script(
@@ -59,7 +60,7 @@ def test_an_upload_is_answered_with_its_neighbours_and_concepts(
 def test_a_chip_requires_then_forbids_then_lets_go(page: Page, walked: Walked, archive: Archive) -> None:
     page.upload(walked.queries[1])
     concept = page.one("#results .chip").get_attribute("data-concept")
-    has = {archive.searcher.ids[row] for row in archive.searcher.having(concept)}
+    has = {archive.index.names[row] for row in archive.search.concepts.having(concept)}
 
     def click() -> list[str]:
         before = page.ids()
@@ -89,14 +90,12 @@ def test_a_result_is_searched_from_and_back_leads_back(page: Page, walked: Walke
 
 
 def test_an_address_can_be_given_to_others(page: Page, archive: Archive) -> None:
-    concept = archive.searcher.vocabulary.concepts[0]
-    asked = archive.searcher.ids[9]
+    concept = next(iter(archive.search.concepts.rows_of))
+    asked = archive.index.names[9]
     page.open(f"?id={asked}&without={concept}")
     page.until(lambda: page.text("#what") == asked)
-    expected = archive.searcher.by_vectors(
-        archive.searcher.vectors_of([asked]), 24, Narrowed(forbidden=[concept]), [asked]
-    )
-    page.until(lambda: page.ids() == [one.image_id for one in expected])
+    expected = archive.search.search(Query(names=[asked], k=24, filters=Filters(without=(concept,))))
+    page.until(lambda: page.ids() == [one.name for one in expected.hits])
 
 
 def test_a_text_file_named_png_is_a_sentence(page: Page, tmp_path: Path) -> None:

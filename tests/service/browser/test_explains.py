@@ -102,7 +102,7 @@ def test_a_column_narrows_and_lets_go(page: Page, walked: Walked, archive: Archi
     Select(page.one("#columns select")).select_by_value(value.value)
     found = page.changed_from(first)
     assert len(found) == min(24, value.images)
-    assert set(archive.searcher.metadata.loc[found, column.column]) == {value.value}
+    assert set(archive.search.metadata.loc[found, column.column]) == {value.value}
     assert f"where={column.column}%3D{value.value}" in page.driver.current_url
     assert page.script("return document.activeElement.dataset.column") == column.column
     page.open(page.driver.current_url.partition("/?")[2].join(["?", ""]))

@@ -42,7 +42,7 @@ return Math.min(...texts.map((one) => {
 
 
 def test_the_keyboard_is_enough(page: Page, archive: Archive) -> None:
-    asked = archive.searcher.ids[20]
+    asked = archive.index.names[20]
     before = page.ids()
     page.press("/")
     page.press(asked, Keys.ENTER)

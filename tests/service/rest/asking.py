@@ -27,4 +27,4 @@ def sentence(response: httpx.Response) -> str:
 
 
 def an_id(archive: Archive) -> str:
-    return archive.searcher.ids[7]
+    return archive.index.names[7]

@@ -26,12 +26,17 @@ from tests.service.rest.asking import an_id, post, sentence
 def test_an_upload_finds_what_the_command_finds(client: httpx.Client, walked: Walked) -> None:
     query = walked.queries[0]
     answer = post(client, "/similar", query, k=12).json()
-    expected = stages.similar(walked.config, [query], k=12).figures["neighbors"]
+    figures = stages.similar(walked.config, [query], k=12).figures
+    expected = figures["neighbors"]
     assert [hit["id"] for hit in answer["hits"]] == [hit["id"] for hit in expected]
     assert [hit["similarity"] for hit in answer["hits"]] == pytest.approx(
         [hit["similarity"] for hit in expected]
     )
-    assert answer["query"] == {"uploads": 1, "ids": [], "concepts": []}
+    assert (answer["query"]["uploads"], answer["query"]["ids"]) == (1, [])
+    assert [one["concept"] for one in answer["query"]["concepts"]] == figures["query"]["concepts"]
+    assert answer["query"]["concepts_from"] == figures["query"]["concepts_from"]
+    for hit, one in zip(answer["hits"], expected, strict=True):
+        assert (hit["collection"], hit["shared"]) == (one["collection"], one["shared"])
     assert [hit["rank"] for hit in answer["hits"]] == list(range(1, 13))
 
 
@@ -39,9 +44,9 @@ def test_an_indexed_image_finds_others_and_not_itself(
     client: httpx.Client, archive: Archive, walked: Walked
 ) -> None:
     asked = an_id(archive)
-    answer = post(client, "/similar", id=asked, k=len(archive.searcher)).json()
+    answer = post(client, "/similar", id=asked, k=len(archive.index)).json()
     found = [hit["id"] for hit in answer["hits"]]
-    assert len(found) == len(archive.searcher) - 1 == len(set(found))
+    assert len(found) == len(archive.index) - 1 == len(set(found))
     assert asked not in found
     own = read_concept_list(walked.config.collection(TRAIN).concepts)
     assert [one["concept"] for one in answer["query"]["concepts"]] == list(own[asked])
@@ -59,18 +64,18 @@ def test_the_same_image_as_an_upload_comes_first(client: httpx.Client, walked: W
 
 def test_filters_hold_and_k_answers_come_back(client: httpx.Client, archive: Archive, walked: Walked) -> None:
     own = read_concept_list(walked.config.collection(TRAIN).concepts)
-    first, second, *_ = archive.searcher.vocabulary.concepts
+    first, second, *_ = list(archive.search.concepts.rows_of)
     fields = {"id": an_id(archive), "k": 200, "with": [first], "without": [second]}
     found = {hit["id"] for hit in post(client, "/similar", **fields).json()["hits"]}
     passing = {
-        one for one in archive.searcher.ids if first in own.get(one, ()) and second not in own.get(one, ())
+        one for one in archive.index.names if first in own.get(one, ()) and second not in own.get(one, ())
     }
     assert found == passing - {an_id(archive)}
     assert passing
 
 
 def test_several_images_are_joined(client: httpx.Client, archive: Archive) -> None:
-    one, other = archive.searcher.ids[3], archive.searcher.ids[60]
+    one, other = archive.index.names[3], archive.index.names[60]
     answer = post(client, "/similar", id=[one, other], join="best", k=5).json()
     alone = [post(client, "/similar", id=asked, k=7).json()["hits"] for asked in (one, other)]
     nearest: dict[str, float] = {}
@@ -140,7 +145,7 @@ def test_a_reader_that_names_its_file_is_not_repeated(
     def talkative(path: Path, *_: object) -> None:
         raise ImageRefused("damaged", f"bad block in {path}")
 
-    monkeypatch.setattr("imageclef.service.served.encoder.decode_guarded", talkative)
+    monkeypatch.setattr("imageclef.features.encoding.decode_guarded", talkative)
     said = sentence(post(client, "/similar", b"x"))
     assert said == "the file cannot be read: damaged: bad block in the file; expected an image"
 

@@ -29,11 +29,11 @@ def test_concepts_are_listed_by_falling_count(client: httpx.Client, walked: Walk
 
 
 def test_images_can_be_looked_up_by_a_part_of_their_id(client: httpx.Client, archive: Archive) -> None:
-    part = archive.searcher.ids[50][2:]
+    part = archive.index.names[50][2:]
     found = client.get("/images", params={"q": part}).json()
-    assert [one["id"] for one in found["images"]] == [one for one in archive.searcher.ids if part in one][:24]
+    assert [one["id"] for one in found["images"]] == [one for one in archive.index.names if part in one][:24]
     spread = client.get("/images?sample=true&limit=5").json()["images"]
-    assert [one["id"] for one in spread][::4] == [archive.searcher.ids[0], archive.searcher.ids[-1]]
+    assert [one["id"] for one in spread][::4] == [archive.index.names[0], archive.index.names[-1]]
 
 
 def test_a_picture_is_the_pixels_of_its_id(client: httpx.Client, walked: Walked) -> None:
@@ -87,10 +87,10 @@ def test_a_method_that_is_not_meant_is_a_405(client: httpx.Client) -> None:
 
 def test_the_map_has_a_place_for_each_image(client: httpx.Client, archive: Archive, walked: Walked) -> None:
     points = client.get("/map").json()
-    assert points["ids"] == archive.searcher.ids
-    assert len(points["x"]) == len(points["y"]) == points["total"] == len(archive.searcher)
+    assert points["ids"] == archive.index.names
+    assert len(points["x"]) == len(points["y"]) == points["total"] == len(archive.index)
     own = read_concept_list(walked.config.collection(TRAIN).concepts)
-    concept = archive.searcher.vocabulary.concepts[2]
+    concept = list(archive.search.concepts.rows_of)[2]
     places = client.get(f"/map/{concept}").json()["places"]
     assert places == [row for row, one in enumerate(points["ids"]) if concept in own.get(one, ())]
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from imageclef.config import Config
 from imageclef.errors import ConfigError, MissingArtifact
+from imageclef.retrieval.index_artifact import StoredIndex
 from imageclef.service.served.archive import Archive
 from imageclef.stages.serving import _profiles
 from imageclef.workspace import Workspace
@@ -20,10 +21,11 @@ from tests.walking import with_tables
 def test_learners_are_kept_until_they_change(walked: Walked) -> None:
     opens = opener(walked.config)
     first, again = opens.open(), opens.open()
-    assert again.searcher is not first.searcher
+    assert again.index is not first.index
     assert again.encoder is first.encoder
-    assert again.explainer is first.explainer
-    first.encoder.made_with = "a learner that was trained before"
+    assert again.search.regions == first.search.regions
+    assert opens._kept is not None
+    opens._kept.features = "a learner that was trained before"
     assert opens.open().encoder is not first.encoder
 
 
@@ -49,7 +51,8 @@ def test_a_set_of_no_learner_cannot_encode_uploads(walked: Walked, monkeypatch: 
     config: Config = with_tables(walked.config, features=["imported"])
     index = Workspace(walked.config).index_path
     monkeypatch.setattr(Workspace, "index_path", index)
-    monkeypatch.setattr(Workspace, "made_with", "")
+    monkeypatch.setattr(Workspace, "features_identity", "imported")
+    monkeypatch.setattr(StoredIndex, "require_features", lambda *_: None)
     with pytest.raises(ConfigError, match="'imported': no learner of that name is here to encode an image"):
         opener(config).open()
     assert list(_profiles(config)) == [""]
@@ -63,9 +66,11 @@ def test_no_picture_is_decoded_in_the_process_that_serves(
 
     for module, name in ((Image, "open"), (cv2, "imdecode"), (cv2, "imread")):
         monkeypatch.setattr(module, name, refused)
-    image_id = archive.searcher.ids[0]
+    image_id = archive.index.names[0]
     assert archive.gallery.thumbnail(image_id, 64)
     assert archive.gallery.original(image_id)
-    assert archive.gallery.pixels(image_id, 32, "rgb").shape == (32, 32, 3)
+    pixels = archive.search.pixels(0, 32, "rgb")
+    assert pixels is not None
+    assert pixels.shape == (32, 32, 3)
     with walked.queries[0].open("rb") as upload:
-        assert archive.encoder.encode(upload).row.compared.shape[0] == 1
+        assert archive.encoder.encode_upload(upload).compared.shape[0] == 1

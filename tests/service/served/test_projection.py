@@ -9,18 +9,17 @@ from imageclef.errors import ArtifactError
 from imageclef.progress import Silent
 from imageclef.retrieval.index import Index
 from imageclef.service.served.projection import Projection, project, project_once
-from imageclef.service.served.search import Searcher
 
 
-def searcher_of(features: np.ndarray) -> Searcher:
+def index_of(features: np.ndarray) -> Index:
     ids = [f"i{row}" for row in range(len(features))]
-    return Searcher(Index.build(features.astype(np.float32), ids, "l2"), {})
+    return Index.of(features.astype(np.float32), ids, "l2")
 
 
 @pytest.mark.parametrize("shape", [(50, 7), (9, 40), (3, 2), (2, 3)])
 def test_the_axes_are_those_of_the_singular_value_decomposition(shape: tuple[int, int]) -> None:
     features = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    projection = project(searcher_of(features))
+    projection = project(index_of(features))
     centred = features.astype(np.float64) - features.mean(0)
     _, values, axes = np.linalg.svd(centred, full_matrices=False)
     shares = values**2 / (values**2).sum()
@@ -36,20 +35,20 @@ def test_the_axes_are_those_of_the_singular_value_decomposition(shape: tuple[int
 def test_outliers_stay_inside_and_do_not_press_the_others_together() -> None:
     features = np.random.default_rng(0).normal(size=(400, 4)) * [5, 3, 1, 1]
     features[0] = 5000
-    points = project(searcher_of(features)).points
+    points = project(index_of(features)).points
     assert np.abs(points).max() <= 1
     assert (points[1:].max(0) - points[1:].min(0)).min() > 0.8
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (4, 1)])
 def test_too_little_for_two_axes_is_still_a_map(shape: tuple[int, int]) -> None:
-    points = project(searcher_of(np.arange(shape[0] * shape[1]).reshape(shape))).points
+    points = project(index_of(np.arange(shape[0] * shape[1]).reshape(shape))).points
     assert points.shape == (shape[0], 2)
     assert np.isfinite(points).all()
 
 
 def test_equal_images_make_a_point() -> None:
-    projection = project(searcher_of(np.ones((5, 3))))
+    projection = project(index_of(np.ones((5, 3))))
     assert np.isfinite(projection.points).all()
     assert (projection.points == projection.points[0]).all()
 
@@ -61,12 +60,12 @@ def test_it_is_drawn_once_and_again_for_another_index(
 
     features, drawn = np.random.default_rng(0).normal(size=(20, 4)), []
     monkeypatch.setattr(module, "project", lambda *args: drawn.append(1) or project(*args))
-    first = project_once(searcher_of(features), tmp_path / "map", Silent())
-    again = project_once(searcher_of(features), tmp_path / "map", Silent())
+    first = project_once(index_of(features), "one", tmp_path / "map", Silent())
+    again = project_once(index_of(features), "one", tmp_path / "map", Silent())
     assert len(drawn) == 1
     assert np.array_equal(first.points, again.points)
     assert first.ids == again.ids
-    project_once(searcher_of(features[:-1]), tmp_path / "map", Silent())
+    project_once(index_of(features[:-1]), "other", tmp_path / "map", Silent())
     assert len(drawn) == 2
 
 

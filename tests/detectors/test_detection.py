@@ -7,12 +7,12 @@ from scipy.sparse import csr_array
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.detectors.calibration import plain
 from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.detection import Detector
 from imageclef.detectors.linear import Linear
 from imageclef.detectors.logistic import LogisticRegression
 from imageclef.detectors.rules import Rule, RuleName
 from imageclef.detectors.selection import Decision
-from imageclef.features.encoding import Row
-from imageclef.service.served.detection import Detector
+from imageclef.features.encoding import Encoded
 
 VOCABULARY = Vocabulary(("C1", "C2", "C3"), (9, 5, 2))
 
@@ -29,7 +29,7 @@ def classifier(name: RuleName, numbers: list[float], copied_from: float = float(
     )
 
 
-ROW = Row(*[np.array([[1.5, -1.0, 0.1, 0.0]], np.float32)] * 2)
+ROW = Encoded(*[np.array([[1.5, -1.0, 0.1, 0.0]], np.float32)] * 2, {})
 
 
 def test_one_cut_is_the_threshold_of_all() -> None:

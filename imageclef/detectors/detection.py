@@ -12,9 +12,8 @@ from scipy.sparse import csr_array
 from imageclef.detectors.classifier import Classifier
 from imageclef.detectors.rules import Nearest
 from imageclef.detectors.task import Rows
-from imageclef.features.encoding import Row
+from imageclef.features.encoding import Encoded
 from imageclef.images.decode import Mode
-from imageclef.service.served.encoder import Encoded
 
 FindNearest = Callable[[NDArray[np.float32]], tuple[int, float]]
 """Row and cosine similarity of the training image nearest to features, (1, n_features)."""
@@ -72,24 +71,19 @@ class Detector:
         """The rule that decides."""
         return self._classifier.decision.rule.name
 
-    def detect_in(self, upload: Encoded) -> Detection:
-        """Ask about an upload."""
-        pixels = None if self._decoded_at is None else upload.at(*self._decoded_at)
-        return self.detect(upload.row, pixels)
+    def concepts_in(self, image: Encoded) -> list[str]:
+        """The concepts that are detected in an image."""
+        return [self.concepts[place] for place in self.detect(image).answer.nonzero()[0]]
 
-    def detect(self, row: Row, pixels: NDArray[np.uint8] | None = None) -> Detection:
-        """Ask about one image.
-
-        Args:
-            row: its features.
-            pixels: (height, width, channels), decoded as in the store, where the detector reads them.
-        """
+    def detect(self, image: Encoded) -> Detection:
+        """Ask about one image."""
+        pixels = None if self._decoded_at is None else image.at(*self._decoded_at)
         decision = self._classifier.decision
         nearest = None
         if self._find_nearest is not None and self._labels is not None:
-            at, similarity = self._find_nearest(row.compared)
+            at, similarity = self._find_nearest(image.compared)
             nearest = Nearest(self._labels[[at]], np.array([similarity], np.float32))
-        rows = Rows([""], row.side_by_side, None if pixels is None else pixels[None])
+        rows = Rows([""], image.side_by_side, None if pixels is None else pixels[None])
         answers, scores = decision(self._classifier.detector.log_odds(rows), nearest, self._most)
         copied = nearest is not None and bool(nearest.similarity[0] >= decision.rule.copied_from)
         return Detection(scores[0], self._thresholds(), csr_array(answers).toarray()[0].astype(bool), copied)

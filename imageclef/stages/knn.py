@@ -22,7 +22,6 @@ from imageclef.retrieval.voting import Choice, Vote, shares, vote
 from imageclef.runs.parts import Part
 from imageclef.runs.runfile import knn_run_name
 from imageclef.runs.scores import Scores
-from imageclef.stages.indexed import open_index, sources_of
 from imageclef.stages.labelled import labelled, required_concepts
 from imageclef.stages.publish import publish_run
 from imageclef.stages.report import Report, count_of, shown
@@ -57,8 +56,9 @@ def knn(config: Config, collection: str | None = None, reporter: Reporter | None
         DataError: the training collection has no concepts.
     """
     workspace, report = Workspace(config), Report("knn")
-    index = open_index(workspace)
-    index.require(workspace.made_with)
+    stored = workspace.index()
+    stored.require_features(workspace.features_identity, workspace.features_label)
+    index = stored.index
     report.read.append(f"{shown(workspace.index_path)}: {count_of(len(index), 'row')}")
     train, features = workspace.collection(TRAIN), workspace.features(TRAIN, unit=True)
     concepts = required_concepts(train)
@@ -71,17 +71,18 @@ def knn(config: Config, collection: str | None = None, reporter: Reporter | None
     held = _held_out(workspace, features, data)
     choice = _tuned(workspace, held, data.validation, reporter or Silent())
     figures = {"vote": choice.vote, "k": choice.k, "cut": choice.cut, "score_held_out": choice.score}
-    labels = vocabulary.labels([concepts.get(image_id, ()) for image_id in index.ids])
+    trained = np.array([one.collection == TRAIN for one in index.images])
+    labels = vocabulary.labels([concepts.get(one.image_id, ()) for one in index.images])
     held_part = _voted(workspace, choice, held, vocabulary)
     for target, queries in targets:
-        distances, rows = index.search(queries.features[slice(None)], choice.k)
+        distances, rows = index.search(queries.features[slice(None)], choice.k, trained)
         neighbours = _Neighbours(queries.ids, rows, distances, labels)
         about = {
             "features": workspace.features_label,
             "classifier": f"k-NN, {config.index.metric}",
             **figures,
             "made_from": {
-                "index": sources_of(index),
+                "index": stored.about.sources,
                 "features": workspace.features_digest(target.name),
             },
         }
@@ -105,7 +106,7 @@ def _held_out(workspace: Workspace, features: FeatureSet, data: Labelled) -> _Ne
     """The neighbours of the held-out images in the other part."""
     fitted, tuned, matrix = data.train, data.validation, features.features
     ids = [features.ids[row] for row in fitted.rows]
-    index = Index.build(matrix[fitted.rows], ids, workspace.config.index.metric, str(workspace.device))
+    index = Index.of(matrix[fitted.rows], ids, workspace.config.index.metric, str(workspace.device))
     distances, rows = index.search(matrix[tuned.rows], max(workspace.config.knn.ks))
     return _Neighbours([features.ids[row] for row in tuned.rows], rows, distances, fitted.labels)
 
