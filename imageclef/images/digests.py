@@ -13,6 +13,8 @@ from imageclef.images.dicom.recognition import file_and_frame
 from imageclef.storage.disk import whole_file
 
 _BLOCK = 2**20
+MOST_BYTES = 2**32
+"""Larger files have no digest: a sparse file of a terabyte would take longer than a file may."""
 
 
 class Digests:
@@ -28,12 +30,12 @@ class Digests:
             path: the file; with ``#3`` after it, a frame of it.
 
         Returns:
-            Empty where the file is no regular file, or its bytes cannot be read.
+            Empty where the file is no regular file, is larger than `MOST_BYTES`, or cannot be read.
         """
         path, _ = file_and_frame(path)
         try:
             status = path.stat()
-            if not S_ISREG(status.st_mode):
+            if not S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
                 return ""
             identity = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if identity != self._last[0]:

@@ -53,3 +53,12 @@ def test_the_frames_of_a_file_are_read_once_and_a_changed_file_again(
     assert readings == [path]
     path.write_bytes(b"other")
     assert digests.of(path) == digest_of(path)
+
+
+def test_a_huge_file_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.touch()
+    os.truncate(path, 2**40)
+    with pytest.raises(ImageRefused, match=r"^not an image: ") as refused:
+        decode_guarded(path, 4, "rgb")
+    assert refused.value.digest == ""

@@ -243,14 +243,16 @@ def _decoded(encoded: Encoded, source: bytes, place: int, is_rgb: bool = False) 
             failed.append(_last_line(error))
             continue
         photometric = str(facts.get("photometric_interpretation", pixels.photometric))
+        if is_rgb and photometric in _WITH_CHROMINANCE:
+            return _values(pixels, frame, "RGB", "colours are RGB by the codestream")
         return _values(pixels, frame, "RGB" if is_rgb else photometric)
     reasons = "; ".join(failed)
     raise ImageRefused("damaged", f"its {pixels.syntax.name} pixels cannot be decoded ({reasons})")
 
 
-def _values(pixels: Stored, frame: NDArray[Any], photometric: str) -> StoredValues:
+def _values(pixels: Stored, frame: NDArray[Any], photometric: str, note: str = "") -> StoredValues:
     """What a decoder gave, without what stands beside the values, in RGB where it has colours."""
-    note = pixels.note
+    note = "; ".join(filter(None, [pixels.note, note]))
     if not pixels.floating:
         frame, unused = stored_bits(frame, pixels, pixels.syntax in LOSSY)
         note = "; ".join(filter(None, [note, "unused bits left out" if unused else ""]))

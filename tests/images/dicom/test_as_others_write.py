@@ -88,6 +88,7 @@ def test_a_colour_transform_of_jpeg_2000_is_undone_once(tmp_path: Path, photomet
     frame = coded(BARS, "JPEG2000", irreversible=False, mct=1)
     found = colour_file(tmp_path / "a", frame, JPEG2000Lossless, photometric)
     np.testing.assert_array_equal(found.pixels, BARS)
+    assert ("colours are RGB by the codestream" in found.applied) == photometric.startswith("YBR_FULL")
 
 
 def test_without_a_colour_transform_jpeg_2000_is_what_the_header_says(tmp_path: Path) -> None:
