@@ -139,6 +139,7 @@ def _chosen(
             Refusal(posixpath.basename(path), path, kind, reason) for path, kind, reason in surveyed.refused
         ]
     taken: dict[str, ImageFile] = {}
+    names: dict[str, str] = {}
     decomposed: list[str] = []
     for path, name in sorted(named):
         image_id = composed(name)
@@ -146,11 +147,12 @@ def _chosen(
             refused.append(Refusal(printable(image_id), printable(path), "unusable name", reason))
         elif image_id in taken:
             reason = f"has the same id as {taken[image_id].path}"
-            if _stem(path) != _stem(taken[image_id].path):
+            if name != names[image_id]:
                 reason += ", once both names are in composed form (NFC)"
             refused.append(Refusal(image_id, path, "id twice", reason))
         else:
             taken[image_id] = ImageFile(image_id, path)
+            names[image_id] = name
             decomposed += [image_id] if image_id != name else []
     if not taken:
         raise DataError(f"{folder}: no image; expected DICOM files, or others named as .jpg, .png, .tif")
