@@ -117,7 +117,7 @@ class NearestNeighbours:
     @cached_property
     def _index(self) -> Index:
         ids = [str(row) for row in range(len(self.vectors))]
-        return Index.build(self.vectors, ids, "cosine", self.device)
+        return Index.of(self.vectors, ids, "cosine", self.device)
 
     def _voted(self, distances: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         weights = normalised(similarities(distances, "cosine"))
