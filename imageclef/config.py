@@ -1,14 +1,17 @@
 """Settings: one TOML file and ``--set key=value``, checked whole before any work begins.
 
-Relative paths are taken from the working directory, so that one experiment file serves any checkout.
+Relative paths in the file are taken from the file's own folder, so that a project can be moved or copied as a
+whole, and used from anywhere.
 A learner's own settings stand in its file; here the table ``[learner]`` is carried as it was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -17,6 +20,8 @@ from imageclef.settings import Settings, parse_settings
 from imageclef.toml_tables import read_table, set_value
 
 DEFAULT_PATH = Path("imageclef.toml")
+_MOST_LETTERS = 180
+"""Of a file's name; file systems take 255 bytes, and hidden siblings have longer names."""
 
 
 def checked_name(name: str) -> str:
@@ -247,8 +252,37 @@ def with_profile(config: Config, name: str | None) -> Config:
     return config.model_copy(update={"features": profile.features, "weights": profile.weights})
 
 
+def departures(settings: Settings, among: Collection[str] | None = None) -> list[str]:
+    """Name the settings that are not at their defaults, as ``key=value``, for the name of a file.
+
+    Args:
+        settings: any.
+        among: the keys that count; by default all.
+    """
+    usual = {key: field.get_default() for key, field in type(settings).model_fields.items()}
+    keys = sorted(usual if among is None else among)
+    return [f"{key}={_as_name(value)}" for key in keys if (value := getattr(settings, key)) != usual[key]]
+
+
+def _as_name(value: Any) -> str:
+    """A value as part of a file name; where signs had to go, a digest keeps two values apart."""
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    plain = re.sub(r"[^A-Za-z0-9.,_-]", "_", text)
+    return plain if plain == text else f"{plain}_{sha256(text.encode()).hexdigest()[:6]}"
+
+
+def shortened(name: str) -> str:
+    """A name that file systems take: a long one ends with a digest of what was cut off."""
+    if len(name) <= _MOST_LETTERS:
+        return name
+    return f"{name[:_MOST_LETTERS]}_{sha256(name.encode()).hexdigest()[:12]}"
+
+
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Read a configuration.
+
+    Relative paths in the file are taken from the file's folder; those in `overrides` from the working
+    directory, as any path on a command line.
 
     Args:
         path: a TOML file; by default ``imageclef.toml`` where it exists, else the defaults.
@@ -259,6 +293,27 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     """
     where = path or DEFAULT_PATH
     table = read_table(where) if path is not None or DEFAULT_PATH.exists() else {}
+    table = _anchored(Config, table, where.parent)
     for override in overrides:
         set_value(table, override)
     return parse_settings(Config, table, str(where))
+
+
+def _anchored(kind: type[Settings], table: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A table whose relative paths begin at a folder; defaults that are paths are written out."""
+    anchored = dict(table)
+    for key, field in kind.model_fields.items():
+        given = anchored.get(key)
+        types = {field.annotation, *get_args(field.annotation)}
+        inner = next((one for one in types if isinstance(one, type) and issubclass(one, Settings)), None)
+        if Path in types:
+            given = given if key in anchored else field.get_default()
+            anchored |= {key: folder / given} if isinstance(given, str | Path) else {}
+        elif inner is not None and isinstance(given, dict) and get_origin(field.annotation) is dict:
+            anchored[key] = {
+                name: _anchored(inner, one, folder) if isinstance(one, dict) else one
+                for name, one in given.items()
+            }
+        elif inner is not None and isinstance(given, dict | None):
+            anchored[key] = _anchored(inner, given or {}, folder)
+    return anchored

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from imageclef.config import Config
+from imageclef.config import Config, departures, shortened
 from imageclef.data.annotations import Annotations, read_annotations
 from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list
@@ -84,14 +84,28 @@ class Workspace:
 
     @cached_property
     def label(self) -> str:
-        """Names the learner's artifacts."""
-        return self.choice.label + (f"-seed={self.config.seed}" if self.config.seed else "")
+        """Names the learner's artifacts: its preset, and every setting that departs from it."""
+        return "-".join([self.choice.label, *self._seed, *departures(self.config.split), *self._read_as])
+
+    @cached_property
+    def _seed(self) -> list[str]:
+        return [f"seed={self.config.seed}"] if self.config.seed else []
+
+    @cached_property
+    def _read_as(self) -> list[str]:
+        """The settings of the ingest that change the pixels, as far as they depart from the defaults."""
+        return departures(self.config.ingest, ("frames", "headerless", "window", "accept_truncated"))
 
     @cached_property
     def extracted_label(self) -> str:
         """Names the features that are extracted with the learner."""
-        output = self.config.extract.output
-        return self.label + ("" if output == "codes" else f"-{output}")
+        return "-".join([self.label, *self._output])
+
+    @cached_property
+    def _output(self) -> list[str]:
+        extract = self.config.extract
+        output = [] if extract.output == "codes" else [extract.output]
+        return output + departures(extract, ("precision",))
 
     @cached_property
     def feature_sets(self) -> tuple[str, ...]:
@@ -108,11 +122,10 @@ class Workspace:
 
     @cached_property
     def run_label(self) -> str:
-        """What run files call the features: as in 2018, the learner alone."""
+        """What run files call the features: as in 2018, the learner alone, and what departs from `small`."""
         if self.config.features:
             return self.features_label
-        output = self.config.extract.output
-        return self.choice.name + ("" if output == "codes" else f"-{output}")
+        return self.extracted_label.replace(f"{self.choice.name}-small", self.choice.name, 1)
 
     @cached_property
     def detector_label(self) -> str:
@@ -122,7 +135,7 @@ class Workspace:
     @cached_property
     def detector_run_label(self) -> str:
         """What the run files of classifiers begin with."""
-        return f"{self.run_label}{self._of_detector}"
+        return shortened("-".join([f"{self.run_label}{self._of_detector}", *self._decided_by]))
 
     @property
     def _of_detector(self) -> str:
@@ -148,7 +161,15 @@ class Workspace:
 
     def store_path(self, name: str) -> Path:
         """Decoded images of a collection at the learner's size."""
-        return self.config.workspace / "stores" / f"{name}-{self.choice.settings.image_size}-{self.mode}"
+        return (
+            self.config.workspace
+            / "stores"
+            / "-".join([name, str(self.choice.settings.image_size), self.mode, *self._read_as])
+        )
+
+    def sources_path(self, name: str) -> Path:
+        """The cache of the content of a collection's files."""
+        return self.config.workspace / "cache" / f"{name}.json"
 
     @property
     def learner_path(self) -> Path:
@@ -161,7 +182,17 @@ class Workspace:
 
     def classifier_path(self, top: int, offset: int) -> Path:
         """The classifier of a window of concepts."""
-        return self.config.workspace / "classifiers" / f"{self.detector_label}-{top}-o{offset}"
+        name = [self.detector_label, str(top), f"o{offset}", *self._decided_by]
+        name += departures(self.config, ("edition",))
+        # The name of a learner's own features has the split already.
+        name += departures(self.config.split) if self.config.features else []
+        return self.config.workspace / "classifiers" / shortened("-".join(name))
+
+    @cached_property
+    def _decided_by(self) -> list[str]:
+        """The settings of the classifier that depart from the defaults."""
+        settings = self.config.classify
+        return departures(settings, tuple(type(settings).model_fields.keys() - {"top", "offset"}))
 
     @property
     def index_path(self) -> Path:

@@ -148,8 +148,7 @@ def watched_ingest(folder: Path) -> Watched:
     """Run the command, and watch it."""
     settings = folder / "imageclef.toml"
     settings.write_text(
-        f'workspace = "{folder / "artifacts"}"\nlearner = {{name = "pixels"}}\n'
-        f'[collections.train]\nimages = "{folder / "images"}"\n'
+        'workspace = "artifacts"\nlearner = {name = "pixels"}\n[collections.train]\nimages = "images"\n'
     )
     started, seen = time.perf_counter(), Watched()
     process = subprocess.Popen([sys.executable, "-m", "imageclef", "ingest", "-c", str(settings)])

@@ -162,7 +162,7 @@ class Pipeline:
         return report
 
     def _path(self, report: Report) -> Path:
-        return next(Path(path) for path in report.wrote if path.endswith(".csv"))
+        return Path(report.runs[0])
 
     def _run(self, report: Report) -> dict[str, tuple[str, ...]]:
         return read_run(self._path(report), EDITION)

@@ -30,8 +30,8 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_is_read(file: Path) -> None:
     config = load_config(file)
-    assert config.workspace == Path("work")
-    assert config.collection("train").concepts == Path("data/train.csv")
+    assert config.workspace == file.parent / "work"
+    assert config.collection("train").concepts == file.parent / "data/train.csv"
     assert config.learner == {"name": "aae", "preset": "paper", "latent_dim": 256}
     assert config.classify.top == 50
 

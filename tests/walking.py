@@ -34,4 +34,4 @@ def with_tables(config: Config, **tables: object) -> Config:
 
 
 def runs_of(report: Report) -> list[Path]:
-    return [Path(path) for path in report.wrote if path.endswith(".csv")]
+    return list(map(Path, report.runs))

@@ -65,7 +65,7 @@ def add_to(app: typer.Typer) -> None:
     ) -> None:
         """Fit the linear classifier, choose the rule that decides, write a run."""
 
-    @stage_command(app, profiles=True)
+    @stage_command(app, profiles=True, writes=True)
     def knn(collection: CollectionOption = None) -> None:
         """Write a run from the concepts of the nearest neighbours."""
 

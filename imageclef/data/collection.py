@@ -6,7 +6,6 @@ An image's id is its file name without the suffix, wherever in the folder it lie
 from __future__ import annotations
 
 import csv
-import hashlib
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +20,6 @@ from imageclef.data.ids import composed, fault_in_id, fault_in_text, printable
 from imageclef.errors import DataError
 from imageclef.images.decode import IMAGE_SUFFIXES
 from imageclef.images.dicom.choice import DicomChoice
-from imageclef.images.dicom.recognition import file_and_frame
 
 if TYPE_CHECKING:  # pydicom comes with an extra, and takes time to load
     from imageclef.images.dicom.survey import Survey
@@ -163,22 +161,6 @@ def _chosen(
         Counter(_suffix(path) for path in others if not (surveyed and _is_named_dicom(path))),
         decomposed,
     )
-
-
-def fingerprint(folder: Path, images: Sequence[ImageFile]) -> str:
-    """A sha256 in hexadecimal over path, size and time of change of every image.
-
-    It changes with any file that is added, removed, renamed or written, and costs no reading.
-    """
-    digest = hashlib.sha256()
-    for image in images:
-        try:
-            status = file_and_frame(folder / image.path)[0].stat()
-            state = f"{status.st_size}\0{status.st_mtime_ns}"
-        except OSError:
-            state = "unreadable"
-        digest.update(f"{image.image_id}\0{image.path}\0{state}\n".encode())
-    return digest.hexdigest()
 
 
 def read_groups(path: Path) -> Groups:

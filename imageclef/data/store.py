@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -53,10 +53,12 @@ class StoreReport:
     Attributes:
         n_read: rows of the store.
         refused: everything in ``refused.csv``, by path.
+        digests: of the content of each file that was read, by the path of the image.
     """
 
     n_read: int
     refused: list[Refusal]
+    digests: Mapping[str, str]
 
 
 def build_store(
@@ -106,7 +108,9 @@ def build_store(
         write_id_lines(out / _IDS, [original[0] for original in writer.originals()])
         _write_table(out / _IMAGES, _IMAGES_HEADER, writer.originals())
         _write_table(out / _REFUSED, _REFUSED_HEADER, (astuple(refusal) for refusal in failed))
-        return StoreReport(writer.n_read, failed)
+        digests = {original[1]: original[-1] for original in writer.originals()}
+        digests |= {refusal.path: refusal.digest for refusal in failed}
+        return StoreReport(writer.n_read, failed, digests)
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,14 @@ def damaged(facts: Path) -> list[str]:
     return wrong + [f"{one}: not in {facts}" for one in others]
 
 
+def read_facts(facts: Path) -> dict[str, Any]:
+    """What a run's ``NAME.json`` says of it; nothing where it was changed or is no such file."""
+    try:
+        return read_sealed(facts)
+    except (OSError, BrokenSeal):
+        return {}
+
+
 def _files_of(facts: Path) -> dict[str, Any]:
     """Size and checksums of a run's files; none where the facts are not as they were written."""
     try:

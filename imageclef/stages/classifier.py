@@ -31,7 +31,7 @@ from imageclef.runs.runfile import run_name
 from imageclef.runs.scores import Scores
 from imageclef.settings import Settings
 from imageclef.stages.labelled import labelled, required_concepts, rows_read
-from imageclef.stages.publish import publish_run
+from imageclef.stages.publish import found_run, publish_run, run_recipe
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Artifact, Recipe, building, open_artifact, up_to_date
 from imageclef.storage.checksums import file_digest
@@ -94,6 +94,11 @@ def classify(
     held_part = Part(held_answers, Scores.read(artifact.path / _SCORES))
     runs = []
     for target, asked, source in targets:
+        made_from = {"classifier": artifact.digest, _MADE_FROM[reads]: source}
+        recipe = run_recipe(workspace, "classify", target, {"label": workspace.detector_run_label}, made_from)
+        if not force and (earlier := found_run(workspace, target, recipe, report)):
+            runs.append(earlier)
+            continue
         part = _answers(workspace, classifier, task.data, target.name, asked)
         about = {
             "features": workspace.features_label,
@@ -101,14 +106,11 @@ def classify(
             "top": window.top,
             "offset": window.offset,
             "held_out": held_out,
-            "made_from": {
-                "classifier": artifact.digest,
-                _MADE_FROM[reads]: source,
-            },
+            "made_from": made_from,
         }
         name_at = partial(run_name, workspace.detector_run_label, window.top, window.offset)
         beside = (artifact.path / _CONCEPTS,)
-        runs.append(publish_run(workspace, target, part, held_part, name_at, about, report, beside))
+        runs.append(publish_run(workspace, target, part, held_part, name_at, about, report, recipe, beside))
     report.figures["held_out"] = held_out
     return report.done(f"imageclef evaluate {shown(runs[0])} TRUTH" if runs else "")
 
@@ -156,11 +158,13 @@ def _fitted(
         **settings.model_dump(),
         "detector": {"name": name, **_by_content(task.settings)},
         "split": config.split.model_dump(),
+        "edition": workspace.edition.name,
         "device": workspace.device.type,
     }
-    collection = workspace.artifact("collection", TRAIN).digest
+    collection = workspace.artifact("collection", TRAIN)
+    listed = collection.digest_of("ids.txt", "concepts.tsv", "groups.csv")
     kind = DETECTORS[name]
-    recipe = Recipe("classify", about, {_MADE_FROM[kind.reads]: digest, "collection": collection})
+    recipe = Recipe("classify", about, {_MADE_FROM[kind.reads]: digest, "collection": listed})
     if not force and (found := up_to_date(path, recipe)):
         report.skipped.append(f"{shown(path)}: up to date")
         return found

@@ -14,7 +14,7 @@ from imageclef.data.ids import fault_in_id, write_id_lines
 from imageclef.errors import DataError
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
-from imageclef.storage.checksums import file_digest
+from imageclef.storage.checksums import digest_of_lines, file_digest
 
 if TYPE_CHECKING:
     from imageclef.images.dicom.survey import Survey
@@ -62,26 +62,26 @@ def read_tables(
     return Tables(concepts, read_groups(settings.groups) if settings.groups else None, settings, digests)
 
 
-def describe(
-    path: Path, tables: Tables, found: FoundImages, state: str, report: Report, force: bool = False
-) -> None:
+def describe(path: Path, tables: Tables, found: FoundImages, report: Report, force: bool = False) -> None:
     """Publish what is known of a collection.
 
     Args:
         path: of the artifact.
         tables: of the collection.
         found: its images.
-        state: a fingerprint of their files.
         report: is told what was written.
         force: whether it is made again although it is up to date, or was changed after it was written.
     """
     settings, concepts = tables.settings, tables.concepts
-    about = {"concepts": str(settings.concepts), "groups": str(settings.groups)}
-    recipe = Recipe("ingest", about, {"images": state, **tables.digests})
+    headers = ""
+    if settings.groups is None and found.dicom is not None and found.dicom.images:
+        headers = _groups_of(found.dicom)
+    on_disk = {image.image_id for image in found.images}
+    made_from = {"ids": digest_of_lines(sorted(on_disk)), "headers": digest_of_lines([headers])}
+    recipe = Recipe("ingest", {}, {**made_from, **tables.digests})
     if not force and up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
         return
-    on_disk = {image.image_id for image in found.images}
     with building(path, recipe, force=force) as folder:
         write_id_lines(folder / "ids.txt", list(concepts) if concepts is not None else sorted(on_disk))
         if concepts is not None:
@@ -90,17 +90,17 @@ def describe(
             write_id_lines(folder / "without-concepts.txt", sorted(on_disk - concepts.keys()))
         if settings.groups is not None:
             (folder / "groups.csv").write_bytes(settings.groups.read_bytes())
-        elif found.dicom is not None and found.dicom.images:
-            _write_groups(folder / "groups.csv", found.dicom)
+        elif headers:
+            (folder / "groups.csv").write_text(headers, encoding="utf-8", newline="")
     report.wrote.append(shown(path))
 
 
-def _write_groups(path: Path, survey: Survey) -> None:
+def _groups_of(survey: Survey) -> str:
     """A table of groups of what the headers say: hashed patients, and what identifies nobody."""
     groups = survey.groups()
     table = survey.metadata()
     table.insert(0, "group", [groups[image_id] or str(image_id) for image_id in table.index])
-    table.to_csv(path, lineterminator="\n")
+    return str(table.to_csv(lineterminator="\n"))
 
 
 def _usable(name: str, concepts: ConceptLists, separator: str, report: Report) -> ConceptLists:

@@ -103,6 +103,7 @@ def _write(out: Path, test: Part, held: Part, edition: Edition, report: Report, 
         hidden.with_suffix(".json").write_text(json.dumps(report.figures, indent=2) + "\n", encoding="utf-8")
         if edition.zipped:
             write_submission_zip(hidden, hidden.with_suffix(".zip"))
+    report.runs.append(shown(out))
     report.wrote += [shown(out), shown(out.with_suffix(""))]
     report.wrote += [shown(out.with_suffix(".zip"))] if edition.zipped else []
 

@@ -40,7 +40,7 @@ def extract(
             },
             {
                 "learner": workspace.artifact("learner").digest,
-                "store": workspace.artifact("store", name).digest,
+                "store": workspace.artifact("store", name).digest_of("images.npy", "ids.txt"),
             },
         )
         path = workspace.features_path(name)

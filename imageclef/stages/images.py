@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from imageclef.config import Config, ReadingSettings
-from imageclef.data.collection import FoundImages, Refusal, fingerprint
+from imageclef.config import Config, IngestSettings, ReadingSettings
+from imageclef.data.collection import FoundImages, Refusal
+from imageclef.data.sources import (
+    Source,
+    content_of,
+    file_of,
+    look_at,
+    read_sources,
+    state_of,
+    with_digests,
+    write_sources,
+)
 from imageclef.data.store import FORMAT, ImageStore, build_store
 from imageclef.errors import DataError
 from imageclef.images.decode import CHANNELS
@@ -14,7 +26,7 @@ from imageclef.stages.described import describe, read_tables
 from imageclef.stages.found import found_images
 from imageclef.stages.refused import by_class, refused_in_words
 from imageclef.stages.report import Report, count_of, name_some, shown
-from imageclef.storage.artifacts import Recipe, building, up_to_date
+from imageclef.storage.artifacts import Artifact, Recipe, building, up_to_date
 from imageclef.workspace import Workspace
 
 _SUFFIXES = 5
@@ -47,38 +59,43 @@ def ingest(
         DataError: a folder or a list cannot be used, or a file is refused where none may be.
     """
     asked = {"strict": strict, "accept_truncated": accept_truncated, "window": window}
+    # What this call asks for changes how files are read, not where the store is: later commands look there.
     settings = config.ingest.model_copy(update={key: value for key, value in asked.items() if value})
-    config = config.model_copy(update={"ingest": settings})
     workspace, report = Workspace(config), Report("ingest")
     for name in workspace.chosen(collection):
-        _ingest_one(workspace, name, report, reporter or Silent(), force)
+        _ingest_one(workspace, name, settings, report, reporter or Silent(), force)
     return report.done("imageclef train")
 
 
-def _ingest_one(workspace: Workspace, name: str, report: Report, reporter: Reporter, force: bool) -> None:
+def _ingest_one(
+    workspace: Workspace, name: str, settings: IngestSettings, report: Report, reporter: Reporter, force: bool
+) -> None:
     """Read and check what is cheap, decode, and only then publish: what is refused changes nothing."""
-    settings = workspace.config.collection(name)
-    found = found_images(workspace.config, settings.images, settings.listing)
-    state = fingerprint(settings.images, found.images)
-    report.read.append(f"{settings.images}: {count_of(len(found.images), 'image')}")
-    if found.dicom is not None and found.dicom.skipped:
-        kinds = ", ".join(f"{count:,} {reason}" for reason, count in found.dicom.skipped.most_common())
-        report.notes.append(f"{name}: DICOM files without a picture: {kinds}")
+    collection = workspace.config.collection(name)
+    found = found_images(workspace.config, collection.images, collection.listing)
+    report.read.append(f"{collection.images}: {count_of(len(found.images), 'image')}")
+    _note_passed_over(name, found, report)
     _note_names(name, found, report)
-    if found.passed_over:
-        suffixes = found.passed_over.most_common(_SUFFIXES)
-        kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes)
-        others = count_of(found.passed_over.total(), "file")
-        report.notes.append(f"{name}: {others} passed over that are no images by their names: {kinds}")
-    tables = read_tables(name, settings, found, report, workspace.edition.separator)
-    _require_none(workspace, name, found.refused)
-    store = _decoded(workspace, name, found, state, report, reporter, force)
-    describe(workspace.collection_path(name), tables, found, state, report, force)
+    tables = read_tables(name, collection, found, report, workspace.edition.separator)
+    _require_none(name, found.refused, settings)
+    store = _Decoding(workspace, name, settings, found, reporter).store(report, force)
+    describe(workspace.collection_path(name), tables, found, report, force)
     figures = {"images": len(store), "refused": len(store.refused), "by_class": by_class(store.refused)}
     report.figures[name] = {**report.figures.get(name, {}), **figures}
     if store.refused:
         listed = shown(store.folder / "refused.csv")
         report.notes.append(f"{name}: {refused_in_words(store.refused)}; all of them in {listed}")
+
+
+def _note_passed_over(name: str, found: FoundImages, report: Report) -> None:
+    if found.dicom is not None and found.dicom.skipped:
+        kinds = ", ".join(f"{count:,} {reason}" for reason, count in found.dicom.skipped.most_common())
+        report.notes.append(f"{name}: DICOM files without a picture: {kinds}")
+    if found.passed_over:
+        suffixes = found.passed_over.most_common(_SUFFIXES)
+        kinds = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes)
+        others = count_of(found.passed_over.total(), "file")
+        report.notes.append(f"{name}: {others} passed over that are no images by their names: {kinds}")
 
 
 def _note_names(name: str, found: FoundImages, report: Report) -> None:
@@ -92,60 +109,85 @@ def _note_names(name: str, found: FoundImages, report: Report) -> None:
         report.notes.append(f"{name}: {count_of(len(twice), 'file')} left out: {some}")
 
 
-def _decoded(
-    workspace: Workspace,
-    name: str,
-    found: FoundImages,
-    state: str,
-    report: Report,
-    reporter: Reporter,
-    force: bool,
-) -> ImageStore:
-    """Publish the store at the learner's size."""
-    path, settings = workspace.store_path(name), workspace.config.ingest
-    size, mode = workspace.choice.settings.image_size, workspace.mode
-    recipe = _recipe(workspace, name, found, state)
-    if not force and (artifact := up_to_date(path, recipe)):
-        report.skipped.append(f"{shown(path)}: up to date")
-        store = ImageStore.open(artifact)
-        _require_none(workspace, name, store.refused)
-        return store
-    bar = reporter.progress(f"decoding {name}", len(found.images), "images")
-    needs = len(found.images) * size**2 * CHANNELS[mode]
-    with building(path, recipe, needs=needs, force=force) as folder, bar as advance:
-        built = build_store(
-            workspace.config.collection(name).images,
-            found.images,
-            folder,
-            size,
-            mode,
-            settings.workers,
-            advance,
-            found.refused,
-            settings,
-        )
-        _require_none(workspace, name, built.refused)
-    report.wrote.append(shown(path))
-    return workspace.store(name)
+@dataclass(frozen=True)
+class _Decoding:
+    """The images of a collection on their way into its store.
+
+    Attributes:
+        workspace: where the store is.
+        name: of the collection.
+        settings: how files are read.
+        found: the images.
+        reporter: told about the progress.
+    """
+
+    workspace: Workspace
+    name: str
+    settings: IngestSettings
+    found: FoundImages
+    reporter: Reporter
+
+    def store(self, report: Report, force: bool) -> ImageStore:
+        """The store at the learner's size: the one that is there, if it was made of the same content."""
+        path, images = self.workspace.store_path(self.name), self.found.images
+        now = look_at(self._folder, images)
+        if not force and (artifact := self._up_to_date(path, now)):
+            report.skipped.append(f"{shown(path)}: up to date")
+            store = ImageStore.open(artifact)
+            _require_none(self.name, store.refused, self.settings)
+            return store
+        digests: dict[str, str] = {}
+
+        def final() -> Recipe:
+            read = {path: replace(one, digest=digests.get(path, "")) for path, one in now.items()}
+            write_sources(self.workspace.sources_path(self.name), read)
+            return self._recipe(content_of(images, read))
+
+        size, mode = self.workspace.choice.settings.image_size, self.workspace.mode
+        bar = self.reporter.progress(f"decoding {self.name}", len(images), "images")
+        needs, begun = len(images) * size**2 * CHANNELS[mode], self._recipe(state_of(images, now))
+        with building(path, begun, needs=needs, final=final, force=force) as folder, bar as advance:
+            workers, refused = self.settings.workers, self.found.refused
+            built = build_store(
+                self._folder, images, folder, size, mode, workers, advance, refused, self.settings
+            )
+            digests |= {file_of(image): digest for image, digest in built.digests.items()}
+            _require_none(self.name, built.refused, self.settings)
+        report.wrote.append(shown(path))
+        return self.workspace.store(self.name)
+
+    @property
+    def _folder(self) -> Path:
+        return self.workspace.config.collection(self.name).images
+
+    def _up_to_date(self, path: Path, now: Mapping[str, Source]) -> Artifact | None:
+        """The store at `path`, if it was made of what the files hold now; files that changed are read."""
+        if not path.exists():
+            return None
+        cache = self.workspace.sources_path(self.name)
+        known = read_sources(cache)
+        with self.reporter.progress(f"reading {self.name}", len(now), "files") as advance:
+            sources = with_digests(self._folder, now, known, advance)
+        artifact = up_to_date(path, self._recipe(content_of(self.found.images, sources)))
+        if artifact and sources != known:
+            write_sources(cache, sources)
+        return artifact
+
+    def _recipe(self, images: str) -> Recipe:
+        """What the store is made from; the window only where it can matter."""
+        windowed = self.found.dicom is not None and self.found.dicom.images
+        about = {
+            "format": FORMAT,
+            "size": self.workspace.choice.settings.image_size,
+            "mode": self.workspace.mode,
+            "unusable": sorted(refusal.path for refusal in self.found.refused),
+            **self.settings.model_dump(include=set(ReadingSettings.model_fields) - {"window"}),
+            **({"window": self.settings.window} if windowed else {}),
+        }
+        return Recipe("ingest", about, {"images": images})
 
 
-def _recipe(workspace: Workspace, name: str, found: FoundImages, state: str) -> Recipe:
-    """What the store is made from; the window only where it can matter."""
-    settings = workspace.config.ingest
-    windowed = found.dicom is not None and found.dicom.images
-    about = {
-        "format": FORMAT,
-        "size": workspace.choice.settings.image_size,
-        "mode": workspace.mode,
-        "folder": str(workspace.config.collection(name).images),
-        "unusable": sorted(refusal.path for refusal in found.refused),
-        **settings.model_dump(include=set(ReadingSettings.model_fields) - {"window"}),
-        **({"window": settings.window} if windowed else {}),
-    }
-    return Recipe("ingest", about, {"images": state})
-
-
-def _require_none(workspace: Workspace, name: str, refused: Sequence[Refusal]) -> None:
+def _require_none(name: str, refused: Sequence[Refusal], settings: IngestSettings) -> None:
     """Where the ingest is strict, a refusal is an error."""
-    if refused and workspace.config.ingest.strict:
+    if refused and settings.strict:
         raise DataError(f"{name}: {refused_in_words(refused)}; expected none, as the ingest is strict")

@@ -23,7 +23,7 @@ from imageclef.runs.parts import Part
 from imageclef.runs.runfile import knn_run_name
 from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import labelled, required_concepts
-from imageclef.stages.publish import publish_run
+from imageclef.stages.publish import found_run, publish_run, run_recipe
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import TRAIN, Workspace
 
@@ -45,11 +45,19 @@ class _Neighbours:
     labels: csr_array
 
 
-def knn(config: Config, collection: str | None = None, reporter: Reporter | None = None) -> Report:
+def knn(
+    config: Config, collection: str | None = None, reporter: Reporter | None = None, *, force: bool = False
+) -> Report:
     """Write a run for every collection but the training one, or for the one named, by its nearest neighbours.
 
     The vote and k are tuned with the held-out part as queries against the other part; the answers come from
     the whole training collection.
+
+    Args:
+        config: the configuration.
+        collection: one of them.
+        reporter: told about the progress.
+        force: whether a run is written although one of the same recipe is there.
 
     Raises:
         MissingArtifact: the index has not been built, or features have not been extracted.
@@ -75,22 +83,31 @@ def knn(config: Config, collection: str | None = None, reporter: Reporter | None
     labels = vocabulary.labels([concepts.get(one.image_id, ()) for one in index.images])
     held_part = _voted(workspace, choice, held, vocabulary)
     for target, queries in targets:
+        made_from = {"index": stored.about.sources, "features": workspace.features_digest(target.name)}
+        settings = {"label": workspace.run_label, "metric": config.index.metric, **config.knn.model_dump()}
+        settings |= {"split": config.split.model_dump()}
+        identity = {
+            "index": stored.digest,
+            "features": workspace.features_digest(target.name),
+            "trained": workspace.features_digest(TRAIN),
+            "collection": workspace.artifact("collection", TRAIN).digest_of("concepts.tsv", "groups.csv"),
+        }
+        recipe = run_recipe(workspace, "knn", target, settings, identity)
+        if not force and found_run(workspace, target, recipe, report):
+            continue
         distances, rows = index.search(queries.features[slice(None)], choice.k, trained)
         neighbours = _Neighbours(queries.ids, rows, distances, labels)
         about = {
             "features": workspace.features_label,
             "classifier": f"k-NN, {config.index.metric}",
             **figures,
-            "made_from": {
-                "index": stored.about.sources,
-                "features": workspace.features_digest(target.name),
-            },
+            "made_from": made_from,
         }
         name_at = partial(knn_run_name, workspace.run_label, config.index.metric, "all")
         part = _voted(workspace, choice, neighbours, vocabulary)
-        publish_run(workspace, target, part, held_part, name_at, about, report)
+        publish_run(workspace, target, part, held_part, name_at, about, report, recipe)
     report.figures["held_out"] = figures
-    return report.done(f"imageclef evaluate {report.wrote[0]} TRUTH" if targets else "")
+    return report.done(f"imageclef evaluate {report.runs[0]} TRUTH" if report.runs else "")
 
 
 def _voted(workspace: Workspace, choice: Choice, asked: _Neighbours, vocabulary: Vocabulary) -> Part:

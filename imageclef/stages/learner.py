@@ -5,14 +5,12 @@ Only a learner that declares `uses_labels` is given the concepts of these images
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from imageclef.config import Config
@@ -28,6 +26,7 @@ from imageclef.progress import Reporter, Silent
 from imageclef.stages.labelled import held_out_rows, required_concepts
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
+from imageclef.storage.checksums import digest_of_lines
 from imageclef.workspace import TRAIN, Collection, Workspace
 
 _SHOWN = 10
@@ -52,18 +51,20 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
     rows = np.flatnonzero(~held_out_rows(workspace, collection, store.ids))
     report.read.append(f"{shown(workspace.store_path(TRAIN))}: {count_of(len(rows), 'image')} to learn from")
     labels = None
-    inputs = {"store": workspace.artifact("store", TRAIN).digest, "rows": _digest_of(rows)}
+    inputs = {
+        "images": workspace.artifact("store", TRAIN).digest_of("images.npy"),
+        "rows": digest_of_lines(map(str, rows.tolist())),
+    }
     if workspace.choice.uses_labels:
         ids = [store.ids[row] for row in rows.tolist()]
         labels = _labels(collection, ids)
-        inputs["concepts"] = workspace.artifact("collection", TRAIN).digest
+        inputs["concepts"] = workspace.artifact("collection", TRAIN).digest_of("concepts.tsv")
         report.notes.append(f"learner {workspace.choice.name} learns from the concepts of these images")
     recipe = Recipe(
         "train",
         {
             "learner": workspace.choice.name,
             **workspace.choice.settings.model_dump(),
-            "split": config.split.model_dump(),
             "precision": workspace.precision,
             "device": workspace.device.type,
         },
@@ -101,11 +102,6 @@ def _labels(collection: Collection, ids: Sequence[str]) -> csr_array:
     concepts = required_concepts(collection)
     lists = [concepts.get(image_id, ()) for image_id in ids]
     return Vocabulary.count(lists).labels(lists)
-
-
-def _digest_of(rows: NDArray[np.int64]) -> str:
-    """Identify the training part: another table of groups makes another one."""
-    return hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
 
 
 def _draw(learner: Learner, store: ImageStore, rows: np.ndarray, device: torch.device, path: Path) -> None:

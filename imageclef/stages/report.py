@@ -17,6 +17,7 @@ class Report:
         read: what it was made from, a line each.
         skipped: what was up to date, a line each.
         wrote: paths of what it made.
+        runs: run files of this call, made now or up to date.
         notes: what the user ought to know, such as refused images, a line each.
         figures: numbers by name; JSON values.
         next: the command to type next; empty if there is none.
@@ -28,6 +29,7 @@ class Report:
     read: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     wrote: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
     next: str = ""

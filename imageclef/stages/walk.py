@@ -25,7 +25,7 @@ _N_TRAIN, _N_TEST, _SEED = 800, 200, 0
 
 _CONFIG = """\
 # The demo's configuration: what `imageclef demo` drew, and a learner that two cores train in half a minute.
-workspace = "{folder}/artifacts"
+workspace = "artifacts"
 
 [collections.train]
 images = "{train_images}"
@@ -72,7 +72,8 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     query = _query(config)
     walk(f"similar   {query} -> {sheet}", lambda: similar(config, [query], k=10, sheet=sheet))
     report.read.append(str(config_path))
-    report.wrote += [path for path in linear.wrote + nearest.wrote if path.endswith(".csv")] + [str(sheet)]
+    report.runs += linear.runs + nearest.runs
+    report.wrote += [*report.runs, str(sheet)]
     report.figures = {
         "linear classifier": {"score": linear.figures["test"]["score"]},
         "nearest neighbours": {"score": nearest.figures["test"]["score"]},
@@ -82,12 +83,23 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
 
 
 def _prepared(folder: Path, config_path: Path, reporter: Reporter) -> Config:
-    """Draw the collection and write its configuration, unless both are there."""
+    """Draw the collection and write its configuration, unless both are there.
+
+    Raises:
+        ArtifactError: the folder has a configuration or data of others.
+    """
+    data, recipe = folder / "data", Recipe("demo", {"train": _N_TRAIN, "test": _N_TEST}, seed=_SEED)
+    if not up_to_date(data, recipe):
+        require_writable(config_path)
+        reporter.say(f"draw      {_N_TRAIN + _N_TEST} images -> {data}")
+        with building(data, recipe) as partial:
+            draw_collection(partial, _N_TRAIN, _N_TEST, _SEED)
     if not config_path.exists():
-        reporter.say(f"draw      {_N_TRAIN + _N_TEST} images -> {folder}")
-        drawn = draw_collection(folder, _N_TRAIN, _N_TEST, _SEED)
-        paths = {name: path.as_posix() for name, path in vars(drawn).items()}
-        config_path.write_text(_CONFIG.format(folder=folder.as_posix(), **paths), encoding="utf-8")
+        drawn = vars(DrawnCollection.within(Path("data")))
+        with output_file(config_path) as hidden:
+            hidden.write_text(
+                _CONFIG.format(**{name: path.as_posix() for name, path in drawn.items()}), "utf-8"
+            )
     return load_config(config_path)
 
 

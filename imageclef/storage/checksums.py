@@ -11,7 +11,7 @@ Reference:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,14 @@ def file_digest(path: Path) -> str:
     """The sha256 of a file's bytes, in hexadecimal: names the inputs of a recipe."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_lines(lines: Iterable[str]) -> str:
+    """The sha256 of some lines of text, in hexadecimal: names the inputs of a recipe that are no file."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
 
 
 def is_facts(value: Any) -> bool:

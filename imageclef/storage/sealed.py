@@ -20,10 +20,16 @@ class BrokenSeal(ValueError):
     """A file that is not the JSON object that was written."""
 
 
-def write_sealed(path: Path, value: dict[str, Any]) -> None:
-    """Write an object to a file that appears whole or not at all; values that JSON lacks become text."""
-    text = _text(value)
-    sealed = _text({**json.loads(text), _SEAL: checksum(text.encode())})
+def write_sealed(path: Path, value: dict[str, Any], *, compact: bool = False) -> None:
+    """Write an object to a file that appears whole or not at all; values that JSON lacks become text.
+
+    Args:
+        path: of the file.
+        value: has no entry ``seal``.
+        compact: whether it is one line, for machines, ten times as fast for a large object.
+    """
+    text = _text(value, compact)
+    sealed = _text({**json.loads(text), _SEAL: checksum(text.encode())}, compact)
     partial = path.with_name(f".{path.name}")
     with partial.open("w", encoding="utf-8", newline="\n") as file:
         file.write(sealed)
@@ -32,8 +38,8 @@ def write_sealed(path: Path, value: dict[str, Any]) -> None:
     partial.rename(path)
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Read an object that `write_sealed` wrote.
+def read_sealed(path: Path, *, compact: bool = False) -> dict[str, Any]:
+    """Read an object that `write_sealed` wrote, in the same form.
 
     Returns:
         The object, without its seal.
@@ -46,7 +52,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(raw)
         seal = value.pop(_SEAL)
-        whole = seal == checksum(_text(value).encode()) and raw == _text({**value, _SEAL: seal}).encode()
+        text = _text({**value, _SEAL: seal}, compact)
+        whole = seal == checksum(_text(value, compact).encode()) and raw == text.encode()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
@@ -54,5 +61,5 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def _text(value: dict[str, Any]) -> str:
-    return json.dumps(value, indent=2, default=str) + "\n"
+def _text(value: dict[str, Any], compact: bool) -> str:
+    return json.dumps(value, indent=None if compact else 2, default=str) + "\n"

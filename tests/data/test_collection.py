@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imageclef.data.collection import ImageFile, Refusal, find_images, fingerprint, read_groups
+from imageclef.data.collection import ImageFile, Refusal, find_images, read_groups
 from imageclef.errors import DataError
 from imageclef.images.dicom.choice import DicomChoice
 
@@ -111,30 +111,6 @@ def test_no_folder_and_no_image_are_errors(tmp_path: Path) -> None:
         find_images(tmp_path / "full" / "notes.txt")
     with pytest.raises(DataError, match=r"full: no image; expected DICOM files, or others"):
         find_images(tmp_path / "full")
-
-
-def test_the_fingerprint_follows_every_change(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "b.jpg")
-    seen = []
-
-    def note() -> None:
-        seen.append(fingerprint(tmp_path, find_images(tmp_path).images))
-
-    note()
-    os.utime(tmp_path / "a.jpg", ns=(0, 1))
-    note()
-    (tmp_path / "a.jpg").write_bytes(b"longer")
-    os.utime(tmp_path / "a.jpg", ns=(0, 1))
-    note()
-    (tmp_path / "b.jpg").rename(tmp_path / "c.jpg")
-    note()
-    (tmp_path / "c.jpg").unlink()
-    note()
-    (tmp_path / "c.jpg").symlink_to("nowhere")
-    note()
-    assert len(set(seen)) == 6
-    note()
-    assert seen[-1] == seen[-2]
 
 
 def test_groups_and_metadata_are_read_as_text(tmp_path: Path) -> None:

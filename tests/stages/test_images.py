@@ -132,7 +132,9 @@ def test_truncated_pictures_are_taken_on_request_and_marked(folder: Path) -> Non
     for cut in ("cut.jpg", "short.bmp"):
         assert applied.pop(cut) == "truncated: read up to the break"
     assert set(applied.values()) == {""}
-    assert stages.ingest(config_of(folder, accept_truncated=True)).wrote == []
+    assert stages.ingest(config_of(folder), accept_truncated=True).wrote == []
+    stages.ingest(config_of(folder, accept_truncated=True))
+    assert len(list((folder.parent / "artifacts" / "stores").iterdir())) == 2
 
 
 def test_limits_are_part_of_the_recipe(folder: Path) -> None:
