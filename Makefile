@@ -72,5 +72,5 @@ lock: setup  ## Write requirements.lock anew
 	echo 'torch==2.10.0' | $(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --constraint - --output-file requirements.lock --quiet
 
-clean:  ## Remove .venv and what the demo made
-	rm -rf .venv demo
+clean:  ## Remove .venv
+	rm -rf .venv

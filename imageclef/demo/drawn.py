@@ -30,6 +30,13 @@ class DrawnCollection:
     test_concepts: Path
     concept_names: Path
 
+    @classmethod
+    def within(cls, folder: Path) -> DrawnCollection:
+        """The places in a folder."""
+        train = ("train", "train-concepts.csv", "train-groups.csv")
+        parts = (*train, "test", "test-concepts.csv", "concept-names.csv")
+        return cls(*(folder / part for part in parts))
+
 
 @dataclass(frozen=True)
 class _Shot:
@@ -71,9 +78,7 @@ def draw_collection(
         The folders of images; the concept lists in the form of 2018, `ID<TAB>C1;C2` without a header; the
         groups as CSV with ID, group and modality; the names of the concepts as `concept<TAB>concept_name`.
     """
-    train = ("train", "train-concepts.csv", "train-groups.csv")
-    parts = (*train, "test", "test-concepts.csv", "concept-names.csv")
-    drawn = DrawnCollection(*(folder / part for part in parts))
+    drawn = DrawnCollection.within(folder)
     listed: dict[int, list[str]] = {_TRAIN: [], _TEST: []}
     grouped = ["ID,group,modality"]
     for part, n, images in ((_TRAIN, n_train, drawn.train_images), (_TEST, n_test, drawn.test_images)):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imageclef.config import Config, load_config
-from imageclef.demo.drawn import draw_collection
+from imageclef.demo.drawn import DrawnCollection, draw_collection
 from imageclef.progress import Reporter, Silent
 from imageclef.runs.constant import constant_answer
 from imageclef.runs.evaluate import official_f1
@@ -19,6 +19,8 @@ from imageclef.stages.labelled import required_concepts
 from imageclef.stages.learner import train
 from imageclef.stages.report import Report
 from imageclef.stages.similar import similar
+from imageclef.storage.artifacts import Recipe, building, up_to_date
+from imageclef.storage.outputs import output_file, require_writable
 from imageclef.workspace import Workspace
 
 _N_TRAIN, _N_TEST, _SEED = 800, 200, 0

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from imageclef.data.phantoms import draw_collection
 
 from imageclef import stages
 from imageclef.config import Config, load_config
+from imageclef.demo.drawn import draw_collection
 from imageclef.storage.artifacts import open_artifact
 from imageclef.workspace import Workspace
 from tests.walking import LEARNER, with_tables
