@@ -2,7 +2,7 @@
 
     python pipelines/bench_index.py [--n 1000000] [--d 512] [--kinds flat ivf hnsw ivfpq] [--folder FOLDER]
 
-Rows are random walks of 1,000 steps in d dimensions, float16, drawn into a file. For each kind, in a process
+Rows are random walks of 1,000 steps in d dimensions, float32, drawn into a file. For each kind, in a process
 of its own: build, add 1,000, remove 1,000, search 1,000 queries for 10; recall is against exact search.
 Then 100,000 rows: exact search against a product of torch with its top-k, in one run, in turns. Memory is
 what the process adds without the pages of mapped files. The last line is JSON.
@@ -24,15 +24,16 @@ import torch
 from numpy.typing import NDArray
 
 from imageclef.errors import ConfigError
-from imageclef.retrieval.index import Index
+from imageclef.retrieval.index import Index, IndexedImage
+from imageclef.retrieval.index_artifact import About, Change, build_index, change_index, open_index
 from imageclef.retrieval.kinds import Kind
 
 _STEPS, _N_QUERIES, _N_CHANGED, _K = 1000, 1000, 1000, 10
 
 
-def draw(path: Path, n: int, d: int) -> NDArray[np.float16]:
+def draw(path: Path, n: int, d: int) -> NDArray[np.float32]:
     """Random walks, one below the other, in a new file."""
-    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(n, d))
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(n, d))
     random = np.random.default_rng(0)
     for start in range(0, n, _STEPS):
         size = min(_STEPS, n - start)
@@ -43,7 +44,7 @@ def draw(path: Path, n: int, d: int) -> NDArray[np.float16]:
     return rows
 
 
-def queries_near(rows: NDArray[np.float16]) -> NDArray[np.float32]:
+def queries_near(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows from all over, moved a little."""
     random = np.random.default_rng(1)
     chosen = np.sort(random.choice(len(rows), _N_QUERIES, replace=False))
@@ -70,28 +71,36 @@ def lived(path: Path, kind: Kind, folder: Path, exact: Path) -> dict[str, Any]:
     n = len(rows) - _N_CHANGED
     ids = [str(row) for row in range(len(rows))]
     before = anonymous_mb()
-    index, build = timed(lambda: Index.build(rows[:n], ids[:n], "l2", kind=kind, recall=0.95))
-    _, save = timed(lambda: index.save(folder))
-    figures: dict[str, Any] = {"kind": kind, "build_s": build, "save_s": save}
+    images = [IndexedImage("train", image_id, f"{image_id}.png") for image_id in ids]
+    about = About(
+        kind=kind,
+        metric="l2",
+        n_images=0,
+        n_features=rows.shape[1],
+        features="random walks",
+        features_label="random walks",
+        sources={},
+        asked=0.95,
+    )
+    _, build = timed(lambda: build_index(folder, rows[:n], images[:n], about))
+    figures: dict[str, Any] = {"kind": kind, "build_and_save_s": build}
 
     def add() -> None:
-        with Index.changing(folder) as one:
-            one.add(rows[n:], ids[n:])
+        change_index(folder, lambda _: Change(features=rows[n:], images=images[n:]))
 
     def remove() -> None:
-        with Index.changing(folder) as one:
-            one.remove(ids[:_N_CHANGED])
+        change_index(folder, lambda one: Change(keep=np.arange(_N_CHANGED, len(one.index))))
 
     for name, change in (("add", add), ("remove", remove)):
         try:
             figures[f"{name}_s"] = timed(change)[1]
         except ConfigError:
             figures[f"{name}_s"] = None
-    index = Index.load(folder)
+    index = open_index(folder).index
     queries = queries_near(rows[_N_CHANGED:])
     index.search(queries[:8], _K)
     (_, found), figures["search_s"] = timed(lambda: index.search(queries, _K))
-    named = np.array([[int(index.ids[row]) for row in line] for line in found])
+    named = np.array([[int(index.images[row].image_id) for row in line] for line in found])
     if kind == "flat":
         np.save(exact, named)
     right = np.load(exact)
@@ -109,7 +118,7 @@ def against_a_bare_product(d: int, rounds: int = 5) -> dict[str, Any]:
     random = np.random.default_rng(0)
     rows = random.standard_normal((100_000, d), dtype=np.float32)
     queries = random.standard_normal((_N_QUERIES, d), dtype=np.float32)
-    index = Index.build(rows, [str(row) for row in range(len(rows))], "l2")
+    index = Index.of(rows, [str(row) for row in range(len(rows))], "l2")
     x, q = torch.from_numpy(rows), torch.from_numpy(queries)
     squares = x.square().sum(1)
 
