@@ -6,7 +6,7 @@ COLLECTION ?=
 FLAGS := $(if $(CONFIG),--config $(CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-faults test-gpu fuzz lint bench lock clean \
+.PHONY: help setup demo test test-slow test-faults test-gpu fuzz mutants lint bench lock clean \
         ingest train extract classify index knn uapt-2018 serve bench-service bench-threads
 
 help:  ## Show this list
@@ -32,6 +32,9 @@ test-slow: setup  ## Run the tests that take minutes
 
 fuzz: setup  ## Give damaged files to every reader for a minute; SECONDS=600 TARGET=images for one
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(TARGET),--target $(TARGET))
+
+mutants: setup  ## Plant a sample of faults and see the tests notice; N=300 SEED=0, goes on where it was
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants --n $(or $(N),300) --seed $(or $(SEED),0)
 
 test-faults: setup  ## Kill, fill up, damage and disturb every stage, in about five minutes; tables go to build/faults
 	rm -rf build/faults
