@@ -44,6 +44,14 @@ class Mutant:
             raise LookupError(f"{self.path}: {self.operator} has no place {self.occurrence}")
         return str(changed)
 
+    def compiles(self) -> bool:
+        """Whether it is Python: what is not would count as noticed by any test (`**a` becomes `%a`)."""
+        try:
+            ast.parse(self.source())
+        except SyntaxError:
+            return False
+        return True
+
     def change(self) -> str:
         """The lines before and after, without their numbers, so that it is the same when others move."""
         before = (ROOT / self.path).read_text("utf-8").splitlines()
@@ -67,9 +75,14 @@ def sampled(n: int, seed: int) -> list[Mutant]:
     for path in mutated_files():
         for place, mutant in _mutants(path):
             places.setdefault((mutant.path, place), []).append(mutant)
-    rng = Random(seed)
-    chosen = rng.sample(sorted(places), min(n, len(places)))
-    return [rng.choice(places[place]) for place in chosen]
+    rng, chosen = Random(seed), list[Mutant]()
+    for place in rng.sample(sorted(places), len(places)):
+        if len(chosen) == n:
+            break
+        mutants = [mutant for mutant in places[place] if mutant.compiles()]
+        if mutants:
+            chosen.append(rng.choice(mutants))
+    return chosen
 
 
 def _mutants(path: Path) -> Iterator[tuple[tuple[int, int], Mutant]]:

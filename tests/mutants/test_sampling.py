@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutants import trying
-from tests.mutants.sampling import ROOT, mutated_files, sampled
+from tests.mutants.sampling import ROOT, _mutants, mutated_files, sampled
 from tests.mutants.trying import Copy, list_tests
 
 
@@ -34,3 +34,9 @@ def test_tests_that_fail_without_a_mutant_kill_nothing(
     monkeypatch.setattr(trying, "list_tests", lambda path: [("tests/test_failing.py",)])
     with pytest.raises(SystemExit, match="fail without any mutant"):
         copy.survives(sampled(1, seed=1)[0])
+
+
+def test_a_mutant_that_is_no_python_is_not_sampled() -> None:
+    mutants = [one for path in mutated_files() if path.stem == "findings" for _, one in _mutants(path)]
+    assert not all(mutant.compiles() for mutant in mutants), "cosmic-ray makes %known of **known"
+    assert all(mutant.compiles() for mutant in sampled(40, seed=1))
