@@ -142,3 +142,16 @@ def test_a_bulky_group_is_held_out_only_where_the_small_ones_do_not_fill_the_par
         assert not held[:50].any()
     halves = {image_id: str(n % 4) for n, image_id in enumerate(ids)}
     assert held_out(ids, halves, 0.25, 0).sum() == 100
+
+
+def test_folds_are_filled_by_images_the_largest_group_first() -> None:
+    sizes = {"large": 6, "a": 2, "b": 2, "c": 2}
+    groups = {f"{group}{number}": group for group, size in sizes.items() for number in range(size)}
+    for seed in range(5):
+        folds = group_folds(list(groups), groups, 2, seed)
+        assert sorted(np.bincount(folds).tolist()) == [6, 6]
+
+
+def test_a_group_that_comes_no_nearer_to_the_wanted_number_is_not_held_out() -> None:
+    groups = {f"i{number}": f"g{number // 2}" for number in range(12)}
+    assert held_out(list(groups), groups, 0.25, 0).sum() == 2

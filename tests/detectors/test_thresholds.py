@@ -156,3 +156,31 @@ def test_equal_scores_are_answered_together() -> None:
     threshold, score = global_threshold(scores, labels, np.array([2]))
     assert threshold == np.float32(0.9)
     assert score == pytest.approx(2 / 3)
+
+
+def test_a_further_round_over_the_concepts_may_gain() -> None:
+    gains = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        labels = random.random((40, 6)) < 0.3
+        scores = (labels + random.normal(size=labels.shape)).astype(np.float32)
+        truth, n_truth = sparse.csr_array(labels), labels.sum(1)
+        one, more = (
+            mean_image_f1(
+                apply_thresholds(scores, per_concept_thresholds(scores, truth, n_truth, 0.5, sweeps)),
+                truth,
+                n_truth,
+            )
+            for sweeps in (1, 3)
+        )
+        gains.append(more - one)
+    assert min(gains) >= 0
+    assert max(gains) > 0
+
+
+def test_of_many_equal_scores_the_earlier_columns_stay() -> None:
+    high = np.random.default_rng(0).random(300) < 0.2
+    scores = np.where(high, 0.6, 0.5).astype(np.float32)[None]
+    kept = limit(scores, sparse.csr_array(np.ones((1, 300), bool)), 100)
+    expected = np.sort(np.concatenate([np.flatnonzero(high), np.flatnonzero(~high)[: 100 - high.sum()]]))
+    assert kept.indices.tolist() == expected.tolist()

@@ -13,7 +13,7 @@ from imageclef.data.splits import group_folds
 from imageclef.detectors.thresholds import image_f1, mean_image_f1
 from imageclef.errors import DataError
 from imageclef.runs.editions import EDITIONS
-from imageclef.runs.ensemble import Ensemble, cross_validate, join, search
+from imageclef.runs.ensemble import Ensemble, _first_best, cross_validate, join, search
 from imageclef.runs.evaluate import official_f1
 from imageclef.runs.members import Member, Pool, centred, own_cut
 from tests.runs.test_members import problems, slow_answers, slow_best, slow_f1
@@ -306,3 +306,8 @@ def test_the_scores_are_those_of_the_evaluator() -> None:
         for matrix in (join(members, found, MOST).toarray(), truth)
     ]
     assert official_f1(lists[0], lists[1], EDITIONS["2018"]) == pytest.approx(found.score)
+
+
+def test_of_scores_that_differ_by_rounding_the_first_is_the_best() -> None:
+    assert _first_best([0.1, 0.3, 0.1 + 0.2]) == 1
+    assert _first_best([0.1, 0.3, 0.4]) == 2
