@@ -1,7 +1,13 @@
 """Measure a running service: many clients at once, percentiles of the time to an answer, errors.
 
     imageclef serve &
-    python pipelines/bench_service.py FOLDER [--clients 32] [--seconds 60] [--address http://127.0.0.1:8000]
+    python pipelines/bench_service.py FOLDER [--clients 32] [--seconds 60] [--slow 300]
+
+--address is that of the service, by default http://127.0.0.1:8000.
+
+With --slow it measures twice, alone and beside so many slow clients: a third sends half a head, a third
+the beginning of an upload, a third the beginning of a `POST /session`; each sends another byte a second, and
+connects again when it is closed.
 
 Each client asks again as soon as it was answered: half of the questions are uploads of images from FOLDER, a
 quarter are indexed images, a quarter are thumbnails. A 503 is counted apart: so a full service answers.
@@ -18,6 +24,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -111,20 +118,52 @@ async def measure(
     return {"clients": clients, "seconds": round(taken, 1), "all": summary(every, taken), **kinds}
 
 
+HEADS = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ",
+    b"POST /similar HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    b'Content-Length: 3000\r\n\r\n--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n',
+    b"POST /session HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 3000\r\n\r\n{",
+)
+
+
+async def dawdle(address: str, begun: bytes) -> None:
+    """One slow client, until it is cancelled."""
+    where = urlsplit(address)
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(where.hostname, where.port)
+            writer.write(begun)
+            while not writer.is_closing():
+                await asyncio.sleep(1)
+                writer.write(b"x")
+                await writer.drain()
+        except OSError:
+            await asyncio.sleep(0.1)
+
+
+async def beside(slow: int, asked: argparse.Namespace, token: str | None) -> dict[str, object]:
+    """Measure beside some slow clients."""
+    tasks = [asyncio.create_task(dawdle(asked.address, HEADS[n % len(HEADS)])) for n in range(slow)]
+    await asyncio.sleep(2 if slow else 0)
+    found = await measure(asked.address, asked.folder, asked.clients, asked.seconds, token)
+    for task in tasks:
+        task.cancel()
+    return {"slow": slow, **found}
+
+
 def main() -> None:
     """Parse the command line, measure, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="images to upload")
     parser.add_argument("--address", default="http://127.0.0.1:8000")
     parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--slow", type=int, default=0, help="slow clients beside them")
     parser.add_argument("--seconds", type=float, default=60)
     args = parser.parse_args()
     token = os.environ.get("IMAGECLEF_TOKEN")
-    print(
-        json.dumps(
-            asyncio.run(measure(args.address, args.folder, args.clients, args.seconds, token)), indent=2
-        )
-    )
+    for slow in (0, args.slow) if args.slow else (0,):
+        print(json.dumps(asyncio.run(beside(slow, args, token)), indent=2), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -69,17 +71,19 @@ def test_a_port_that_is_taken_is_one_line(walked: Walked) -> None:
 
 _PROCESS = """
 import sys
-from imageclef.config import Config, with_profile
-from imageclef.stages.serving import _profiles, serve
-serve(Config.model_validate_json(sys.argv[1]), port=int(sys.argv[2]))
+from imageclef.cli import main
+sys.argv[0] = "imageclef"
+main()
 """
 
 
-def test_a_process_answers_until_it_is_stopped(walked: Walked) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_answers_until_it_is_stopped(walked: Walked, tmp_path: Path, number: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {**os.environ, "IMAGECLEF_TOKEN": "of the environment", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", _PROCESS, walked.config.model_dump_json(), str(port)]
+    settings = written(walked.config, tmp_path / "imageclef.toml")
+    command = [sys.executable, "-c", _PROCESS, "serve", "--quiet", "-c", str(settings), "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
@@ -93,7 +97,41 @@ def test_a_process_answers_until_it_is_stopped(walked: Walked) -> None:
         token = {"Authorization": "Bearer of the environment"}
         assert httpx.get(f"{address}/images", headers=token, trust_env=False).status_code == 200
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.wait(20)
     assert process.stderr is not None
-    assert process.stderr.read() == ""
+    assert process.stderr.read() == "", "there is no work that would go on"
+    assert process.returncode == 0
+
+
+def written(config: Config, path: Path) -> Path:
+    """A configuration as a file: JSON's values are TOML's, but for null and tables."""
+    lines = list[str]()
+
+    def put(table: str, values: dict[str, Any]) -> None:
+        plain = {key: one for key, one in values.items() if not isinstance(one, dict) and one is not None}
+        lines.extend([f"[{table}]"] if table else [])
+        lines.extend(f"{key} = {json.dumps(one)}" for key, one in plain.items())
+        for key, one in values.items():
+            if isinstance(one, dict):
+                put(f"{table}.{key}" if table else key, one)
+
+    put("", config.model_dump(mode="json"))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"proxies": ["127.0.0.1"]}, "expected --token"),
+        ({"allowed_hosts": ["images.example.org"]}, "expected --token"),
+        ({"proxies": ["localhost"], "token": "x"}, "--proxy"),
+        ({"allowed_hosts": ["a:80"], "token": "x"}, "--allowed-host"),
+        ({"root_path": "imageclef"}, "--root-path"),
+        ({"root_path": "/a b"}, "--root-path"),
+    ],
+)
+def test_what_is_said_of_a_proxy_is_checked(walked: Walked, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        serve(walked.config, port=0, **arguments)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("selenium", reason="needs selenium, which drives the browser")
 from selenium.webdriver.common.action_chains import ActionChains
@@ -36,6 +38,14 @@ TURN_WHEEL = """
 const canvas = document.getElementById("map"), box = canvas.getBoundingClientRect();
 const [clientX, clientY] = [box.left + box.width / 2 + arguments[0], box.top + box.height / 2 + arguments[1]];
 canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: -1500, cancelable: true, clientX, clientY }));
+"""
+
+
+PIXEL = """
+const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+canvas.width = 512;
+pen.drawImage(document.getElementById("preview"), 0, 0);
+return pen.getImageData(256, 10, 1, 1).data[0];
 """
 
 
@@ -108,6 +118,46 @@ def test_a_text_file_named_png_is_a_sentence(page: Page, tmp_path: Path) -> None
     page.one("#again").click()
     page.until(lambda: page.ids())
     assert not page.one("#message").is_displayed()
+
+
+def broken(page: Page) -> list[str]:
+    """Images that are seen and have nothing to show."""
+    code = """return [...document.images].filter((one) => one.offsetParent && one.complete
+        && one.getAttribute("src") && !one.naturalWidth).map((one) => one.src)"""
+    found: list[str] = page.script(code)
+    return found
+
+
+@pytest.mark.parametrize("name", ["deep.tiff", "deep.png", "IM1", "a jpeg.jpg"])
+def test_what_the_browser_cannot_draw_is_drawn_by_the_service(page: Page, tmp_path: Path, name: str) -> None:
+    path, ramp = tmp_path / name, np.tile(np.arange(0, 4000, 4, dtype=np.uint16), (500, 1))
+    if name == "IM1":
+        pytest.importorskip("pydicom", reason="needs the extra [dicom]")
+        from tests.data.dicom.made_up import write
+
+        write(path, ramp)
+    else:
+        # The last one says that it is a JPEG and is not.
+        Image.fromarray(ramp).save(path, "PNG" if name.endswith("png") else "TIFF")
+    page.upload(path)
+    page.until(lambda: page.one("#preview").is_displayed())
+    assert page.until(lambda: page.script('return document.getElementById("preview").naturalWidth')) == 512
+    middle = page.script(PIXEL)
+    assert 100 < middle < 160, "the whole range of grey is seen"
+    assert broken(page) == []
+
+
+@pytest.mark.parametrize("name", ["scan.png", "scan.jpg", "scan.dcm", "empty.jpg"])
+def test_a_bad_upload_is_one_sentence_and_no_broken_image(page: Page, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("" if name.startswith("empty") else "I am no picture")
+    page.one("#file").send_keys(str(path))
+    page.until(lambda: page.one("#message").is_displayed())
+    said = page.text("#message")
+    assert said.count(".") == 1
+    assert said[0].isupper()
+    assert not page.one("#preview-frame").is_displayed()
+    assert broken(page) == []
 
 
 def test_markup_in_a_file_name_is_text(page: Page, tmp_path: Path, walked: Walked) -> None:

@@ -79,10 +79,38 @@ def test_a_value_out_of_range_is_a_422(client: httpx.Client, path: str) -> None:
 
 
 def test_a_method_that_is_not_meant_is_a_405(client: httpx.Client) -> None:
-    response = client.delete("/concepts")
-    assert response.status_code == 405
-    assert "allow" in response.headers
-    assert sentence(response)
+    for path, allowed in (
+        ("/concepts", "GET, HEAD, POST"),
+        ("/images", "GET, HEAD"),
+        ("/similar", "POST"),
+        ("/session", "DELETE, POST"),
+    ):
+        response = client.put(path)
+        assert response.status_code == 405
+        assert response.headers["allow"] == allowed
+        assert sentence(response) == "method not allowed"
+
+
+def test_head_is_answered_wherever_get_is(client: httpx.Client, archive: Archive) -> None:
+    one = f"/images/{an_id(archive)}"
+    concept = archive.searcher.vocabulary.concepts[0]
+    paths = ("/", "/health", "/images", "/collection", "/concepts", "/columns", "/profiles", "/map", one)
+    for path in (
+        *paths,
+        f"{one}?size=64",
+        f"{one}/facts",
+        f"/map/{concept}",
+        "/openapi.json",
+        "/static/page.js",
+    ):
+        head, get = client.head(path), client.get(path)
+        assert head.status_code == get.status_code == 200
+        assert head.content == b""
+        for name in ("content-length", "content-type", "etag", "cache-control"):
+            assert head.headers.get(name) == get.headers.get(name)
+    assert client.head("/metrics").status_code == 200
+    assert client.head("/images/nobody").status_code == 404
+    assert client.head("/similar").status_code == 405
 
 
 def test_the_map_has_a_place_for_each_image(client: httpx.Client, archive: Archive, walked: Walked) -> None:
