@@ -26,6 +26,8 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _EMPTY
 _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n" + _EMPTY
 _BACKLOG = 256
 """Connections that the system accepts before the server looks at them."""
+_BETWEEN_REQUESTS = 2.0
+"""Seconds in which a client that was answered may ask again before its connection counts as idle."""
 
 
 def networks(proxies: Sequence[str]) -> list[Network]:
@@ -109,13 +111,15 @@ class LimitedProtocol(H11Protocol):
 
     @property
     def _at_work(self) -> bool:
-        """Whether the server owes an answer: a whole request is here, and it was allowed."""
-        return self._busy and self._authorised and not self.cycle.more_body
+        """Whether an answer is owed: a request is here and was allowed, or the next one is on its way."""
+        if self._busy:
+            return self._authorised and not self.cycle.more_body
+        return self._proven and self.loop.time() - self._since < _BETWEEN_REQUESTS
 
     @property
-    def _rank(self) -> tuple[bool, bool, float]:
-        """Lowest for the first to go: strangers, then idle ones, then uploads; the longest wait first."""
-        return self._busy and self._authorised, self._proven, self._since
+    def _rank(self) -> tuple[bool, float]:
+        """Lowest for the first to go: strangers before others, the longest wait first."""
+        return self._proven or (self._busy and self._authorised), self._since
 
     @property
     def _authorised(self) -> bool:

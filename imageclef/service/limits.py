@@ -31,15 +31,15 @@ class Limits:
 
     body_bytes: int = 32 * 2**20
     open_body_bytes: int = 4096
-    uploads: int = 64
+    uploads: int = 256
     open_uploads: int = 16
     body_grace: float = 10.0
     body_rate: float = 16 * 1024
     body_seconds: float = 120.0
     head_seconds: float = 10.0
     write_seconds: float = 20.0
-    connections: int = 512
-    per_address: int = 128
+    connections: int = 1024
+    per_address: int = 512
     searches: int = 64
     pictures: int = 192
 

@@ -55,7 +55,8 @@ def test_slow_clients_keep_nobody_out(
     archive: Archive, token: str | None, begun: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
-    with running(app_of(archive, token)) as address, slow(address, 300, begun):
+    limits = Limits(uploads=64, per_address=128)
+    with running(app_of(archive, token, limits), limits) as address, slow(address, 300, begun):
         with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=5) as client:
             for _ in range(3):
                 assert client.post("/similar", data={"id": archive.index.names[0]}).status_code == 200
