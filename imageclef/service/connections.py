@@ -26,6 +26,8 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\n" + _EMPTY
 _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n" + _EMPTY
 _BACKLOG = 256
 """Connections that the system accepts before the server looks at them."""
+_KEEP_ALIVE = 20
+"""Seconds that an idle connection is kept: longer than clients keep theirs, so that none asks as we close."""
 _BETWEEN_REQUESTS = 2.0
 """Seconds in which a client that was answered may ask again before its connection counts as idle."""
 
@@ -65,6 +67,7 @@ def server_config(
         forwarded_allow_ips=list(proxies),
         root_path=root_path,
         backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=5,
     )
 
@@ -143,6 +146,12 @@ class LimitedProtocol(H11Protocol):
             min(idle, key=lambda one: one._rank).transport.abort()
         return True
 
+    @property
+    def _patience(self) -> float:
+        """Seconds for the head of a request; more for a client that was answered and is silent."""
+        silent = self._proven and not self.conn.trailing_data[0]
+        return _KEEP_ALIVE if silent else self.limits.head_seconds
+
     def _is_proxy(self) -> bool:
         try:
             address = ip_address(self._address)
@@ -164,7 +173,7 @@ class LimitedProtocol(H11Protocol):
             self.transport.abort()
         elif unsent:
             self._since = now
-        elif not self._busy and now - self._since > self.limits.head_seconds:
+        elif not self._busy and now - self._since > self._patience:
             if self.conn.trailing_data[0]:
                 self.transport.write(_TOO_SLOW)
             self.transport.close()
