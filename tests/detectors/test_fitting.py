@@ -207,3 +207,20 @@ def test_a_concept_that_one_part_lacks_does_no_harm(
     assert np.isfinite(fit.trial.scores).all()
     rare = fit.trial.answers[:, [3]].sum()
     assert rare <= (5 if part == "fitted" else HELD)
+
+
+def test_of_equally_good_strengths_the_first_is_taken(
+    features: FeatureSet, data: Labelled, vocabulary: Vocabulary
+) -> None:
+    fit = fitted(features, data, vocabulary, changed(PLAN, cs=(0.1, 0.1 + 1e-12)))
+    assert fit.metrics["c"] == 0.1
+
+
+def test_the_similarity_of_a_copy_is_written_down_only_where_a_rule_copies(
+    features: FeatureSet, data: Labelled, vocabulary: Vocabulary
+) -> None:
+    right = Nearest(data.validation.labels, np.ones(HELD, np.float32))
+    settings = changed(PLAN, rule="calibrated+nearest", cs=(0.1,))
+    copying = fitted(features, data, vocabulary, settings, right)
+    assert copying.metrics["copied_from_similarity"] == 1.0
+    assert "copied_from_similarity" not in fitted(features, data, vocabulary, PLAN).metrics

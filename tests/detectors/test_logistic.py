@@ -221,6 +221,8 @@ def test_a_fit_that_was_cut_short_says_so_and_goes_on() -> None:
     np.testing.assert_allclose(resumed.report.losses, whole.report.losses, rtol=5e-6)
     again = LogisticRegression().fit(features, labels, warm_start=whole)
     assert again.report.passes.max() <= 2
+    # One pass for the moments, one for the loss at the start.
+    assert again.report.total_passes == again.report.passes.max() + 2
     with pytest.raises(TrainingError, match=r"warm start: weights are \(8, 12\); expected \(7, 12\)"):
         LogisticRegression().fit(features, sparse.csr_array(labels[:, :7]), warm_start=whole)
 

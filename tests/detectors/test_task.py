@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.sparse import csr_array
 
-from imageclef.detectors.task import with_the_rest_right
+from imageclef.config import ClassifySettings
+from imageclef.data.vocabulary import Vocabulary
+from imageclef.detectors.task import Rows, Task, with_the_rest_right
 from imageclef.detectors.thresholds import apply_thresholds, global_threshold, mean_image_f1
+from imageclef.features.labelled import Labelled
 
 
 def test_what_is_outside_counts_as_answered_and_right() -> None:
@@ -36,3 +40,16 @@ def test_a_rare_window_does_not_flood_the_join() -> None:
     joined, _ = global_threshold(*with_the_rest_right(scores.astype(np.float32), labels, n_truth), n_truth)
     flood = (scores >= alone).sum()
     assert (scores >= joined).sum() < 0.2 * flood
+
+
+def test_a_window_is_scored_as_if_the_rest_were_right() -> None:
+    labels = csr_array(np.array([[1], [0], [1], [0]], np.uint8))
+    numbers = np.arange(4)
+    data = Labelled(numbers, numbers >= 0, labels, np.array([2, 1, 2, 1]), numbers, numbers)
+    vocabulary = Vocabulary(("C1",), (2,))
+    log_odds = np.array([[1.0], [-1.0], [1.0], [-1.0]], np.float32)
+    alone, joined = (
+        Task(Rows(list("abcd")), data, vocabulary, ClassifySettings(offset=offset)) for offset in (0, 5)
+    )
+    assert alone.score(log_odds) == pytest.approx(np.mean([2 / 3, 0, 2 / 3, 0]))
+    assert joined.score(log_odds) == pytest.approx(1.0)

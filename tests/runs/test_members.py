@@ -166,3 +166,19 @@ def test_a_vocabulary_of_a_hundred_thousand_concepts_is_packed() -> None:
     cut, score = pool.best_mean(np.array([1, 1]))
     assert cut > 0.7
     assert score == 1.0
+
+
+@pytest.mark.parametrize("cut", [0.0, 1.0])
+def test_scores_that_are_answers_already_stay_as_they_are(cut: float) -> None:
+    scores = csr_array(np.array([[0.25, 1.0], [0.5, 0.0]], np.float32))
+    np.testing.assert_array_equal(centred(scores, cut).toarray(), scores.toarray())
+
+
+def test_the_least_opinion_is_one() -> None:
+    scores = csr_array(np.array([[1 / 64, np.nextafter(np.float32(1 / 64), np.float32(0))]], np.float32))
+    assert centred(scores, 0.0).indices.tolist() == [0]
+
+
+def test_a_score_of_zero_that_is_stored_is_not_answered() -> None:
+    stored = csr_array((np.array([0.0], np.float32), np.array([1]), np.array([0, 1])), shape=(1, 2))
+    assert answered(stored, 0.0, 5).nnz == 0
