@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imageclef.service.served.detection import Detector as Page
 from PIL import Image
 
 from imageclef import stages
 from imageclef.config import ClassifySettings, Config
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.detectors.classifier import Classifier
+from imageclef.detectors.detection import Detector as OneImage
 from imageclef.detectors.fitting import fit_classifier
 from imageclef.detectors.table import DETECTORS
 from imageclef.detectors.task import Rows, Task
 from imageclef.errors import ConfigError, DataError
-from imageclef.features.encoding import Row
+from imageclef.features.encoding import Encoded
 from imageclef.features.labelled import Labelled
 from tests.detectors.pixel_detector import Brightness, BrightnessSettings
 
@@ -74,8 +74,9 @@ def test_a_rule_for_one_image_on_the_page() -> None:
     asked, rows = task()
     classifier = fit_classifier("brightness", asked).classifier
     (lists, _), *_ = classifier.answers(rows, None, 100)
-    row = Row(*[np.zeros((1, 2), np.float32)] * 2)
-    found = Page(classifier, 100).detect(row, rows.pixels[:][7])
+    nothing = np.zeros((1, 2), np.float32)
+    image = Encoded(nothing, nothing, {(8, "grey"): rows.pixels[:][7]})
+    found = OneImage(classifier, 100, decoded_at=(8, "grey")).detect(image)
     assert tuple(np.array(classifier.vocabulary.concepts)[found.answer]) == lists[7]
 
 

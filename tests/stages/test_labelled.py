@@ -71,9 +71,11 @@ def test_few_positives_give_a_classifier_or_a_line(tmp_path: Path) -> None:
     """Some seeds put all of them into one part, some into one fold of the validation part."""
     config = workspace(tmp_path, {3: "C1", 4: "C1", 9: "C1"})
     found = []
-    for seed in range(12):
+    for seed in range(6):
         seeded = config.model_copy(update={"split": config.split.model_copy(update={"seed": seed})})
+        stages.train(seeded)
+        stages.extract(seeded)
         with suppress(DataError):
             found.append(stages.classify(seeded).figures["held_out"])
-    assert 0 < len(found) < 12
+    assert 0 < len(found) < 6
     json.dumps(found, allow_nan=False)
