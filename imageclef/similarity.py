@@ -23,7 +23,7 @@ from imageclef.retrieval.similar import SimilaritySearch
 from imageclef.workspace import TRAIN, Workspace
 
 if TYPE_CHECKING:  # torch takes seconds to load
-    from imageclef.detectors.detection import Detector
+    from imageclef.detectors.detection import Annotator
     from imageclef.features.encoding import Encoded
     from imageclef.features.regions import Regions
     from imageclef.learners.base import Learner
@@ -34,7 +34,7 @@ def similarity_search(
     workspace: Workspace,
     stored: StoredIndex,
     learners: Callable[[], Sequence[Learner]] | None = None,
-    detector: Callable[[], Detector | None] | None = None,
+    detector: Callable[[], Annotator | None] | None = None,
 ) -> SimilaritySearch:
     """Put together what answers similarity queries.
 
@@ -99,14 +99,14 @@ def images_of(workspace: Workspace, learner: Learner) -> Images:
     return Workspace(workspace.config.model_copy(update=settings)).store(TRAIN)
 
 
-def load_detector(workspace: Workspace, index: Index, annotations: Annotations) -> Detector | None:
+def load_detector(workspace: Workspace, index: Index, annotations: Annotations) -> Annotator | None:
     """The classifier of the configuration's window; None where there is none of these features.
 
     Raises:
         ArtifactError: it is damaged.
     """
     from imageclef.detectors.classifier import Classifier
-    from imageclef.detectors.detection import Detector
+    from imageclef.detectors.detection import Annotator
 
     window = workspace.config.classify
     folder, most = workspace.classifier_path(window.top, window.offset), workspace.edition.max_concepts
@@ -119,7 +119,7 @@ def load_detector(workspace: Workspace, index: Index, annotations: Annotations) 
     if classifier.detector.reads == "pixels":
         decoded_at = workspace.choice.settings.image_size, workspace.mode
     if not classifier.asks_for_neighbours:
-        return Detector(classifier, most, decoded_at=decoded_at)
+        return Annotator(classifier, most, decoded_at=decoded_at)
     keys = [one.key for one in index.images]
     rows = np.flatnonzero([key in annotations.concepts for key in keys])
     labels = classifier.vocabulary.labels([annotations.concepts[keys[row]] for row in rows])
@@ -129,7 +129,7 @@ def load_detector(workspace: Workspace, index: Index, annotations: Annotations) 
         similarity, found = trained.search(vector, 1)
         return int(found[0, 0]), float(similarity[0, 0])
 
-    return Detector(classifier, most, find_nearest, labels, decoded_at)
+    return Annotator(classifier, most, find_nearest, labels, decoded_at)
 
 
 def _pixels_of(

@@ -36,7 +36,7 @@ class Detection:
     copied: bool
 
 
-class Detector:
+class Annotator:
     """A classifier, and the training images that it may copy from."""
 
     def __init__(

@@ -15,7 +15,7 @@ from imageclef import stages
 from imageclef.config import Config
 from imageclef.errors import DataError
 from imageclef.stages.labelled import required_concepts
-from imageclef.workspace import Collection
+from imageclef.workspace import Collection, Workspace
 
 N = 40
 ONE_SIDED = r"1 of 40 images have a concept, none.*(training|validation) part.*split\.seed"
@@ -70,6 +70,7 @@ def test_every_image_has_the_concept_and_one_has_another(tmp_path: Path) -> None
 def test_few_positives_give_a_classifier_or_a_line(tmp_path: Path) -> None:
     """Some seeds put all of them into one part, some into one fold of the validation part."""
     config = workspace(tmp_path, {3: "C1", 4: "C1", 9: "C1"})
+    config = config.model_copy(update={"features": (Workspace(config).extracted_label,)})
     found = []
     for seed in range(6):
         seeded = config.model_copy(update={"split": config.split.model_copy(update={"seed": seed})})

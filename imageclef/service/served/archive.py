@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from imageclef.detectors.detection import Detector
+from imageclef.detectors.detection import Annotator
 from imageclef.features.encoding import Encoder
 from imageclef.retrieval.filters import NO_FILTERS, Filters
 from imageclef.retrieval.index import Index
@@ -79,7 +79,7 @@ class Archive:
     encoder: Encoder
     gallery: Gallery
     names: Mapping[str, str]
-    detector: Detector | None
+    detector: Annotator | None
     projection: Projection
     digest: str
 

@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 
 from imageclef.config import Config
-from imageclef.detectors.detection import Detector
+from imageclef.detectors.detection import Annotator
 from imageclef.errors import ArtifactError
 from imageclef.features.regions import Regions
 from imageclef.progress import Reporter, Silent
@@ -119,7 +119,7 @@ class _Loaded:
             return self._regions
 
 
-def _detector(workspace: Workspace, search: SimilaritySearch, reporter: Reporter) -> Detector | None:
+def _detector(workspace: Workspace, search: SimilaritySearch, reporter: Reporter) -> Annotator | None:
     """The classifier of the configuration's window, None where there is none that can be used."""
     try:
         return load_detector(workspace, search.index, search.annotations)

@@ -17,7 +17,7 @@ def _seeds() -> list[bytes]:
     rows = np.arange(12, dtype=np.float32).reshape(3, 4)
     return [
         npy(rows) + BESIDE + b"a1\na2\na3\n",
-        npy(np.asfortranarray(rows), (2, 0)) + BESIDE + "\u00e4\na2\n\u2028\n".encode(),
+        npy(np.asfortranarray(rows), (2, 0)) + BESIDE + "\u00e4\na2\n\u00fc 3\n".encode(),
         npy(np.zeros((0, 4), np.float32)) + BESIDE,
     ]
 

@@ -33,6 +33,7 @@ def _seeds() -> list[bytes]:
 
 def _attempt(case: Case) -> None:
     parts = dict(zip(_CHANGED, case.data.split(BESIDE), strict=False))
+    (case.folder / "index").mkdir(exist_ok=True)
     for name, data in {**_files(), **parts}.items():
         case.file(f"index/{name}", data)
     folder = case.folder / "index"

@@ -12,7 +12,7 @@ from pydicom.data import get_testdata_file
 
 from imageclef import stages
 from imageclef.config import Config, ReadingSettings
-from imageclef.data.collection import find_images, fingerprint
+from imageclef.data.collection import find_images
 from imageclef.data.store import ImageStore, build_store
 from imageclef.errors import ImageRefused
 from imageclef.images.decode import decode
@@ -50,14 +50,6 @@ def test_files_are_found_by_content(folder: Path) -> None:
     assert found.dicom is not None
     assert sum(found.dicom.skipped.values()) == 1
     assert len(set(found.dicom.groups().values())) == 1
-
-
-def test_the_fingerprint_sees_the_file_of_a_frame(folder: Path) -> None:
-    images = find_images(folder, ALL).images
-    before = fingerprint(folder, images)
-    with (folder / "sub" / "wrong.jpg").open("ab") as file:
-        file.write(b"\0\0")
-    assert fingerprint(folder, images) != before
 
 
 def test_a_second_file_of_one_object_is_refused(folder: Path) -> None:
