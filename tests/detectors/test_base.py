@@ -14,7 +14,7 @@ from imageclef import stages
 from imageclef.config import ClassifySettings, Config
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.detectors.classifier import Classifier
-from imageclef.detectors.detection import Detector as OneImage
+from imageclef.detectors.detection import Annotator as OneImage
 from imageclef.detectors.fitting import fit_classifier
 from imageclef.detectors.table import DETECTORS
 from imageclef.detectors.task import Rows, Task
