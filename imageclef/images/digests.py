@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import os
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -10,7 +10,7 @@ from stat import S_ISREG
 import xxhash
 
 from imageclef.images.dicom.recognition import file_and_frame
-from imageclef.storage.disk import whole_file
+from imageclef.storage.sealed import BrokenSeal, read_sealed, write_sealed
 
 _BLOCK = 2**20
 MOST_BYTES = 2**32
@@ -58,8 +58,11 @@ class DigestCache:
     def load(cls, table: Path) -> DigestCache:
         """Read a table; a missing or damaged one is empty."""
         known = {}
-        with suppress(OSError, ValueError, csv.Error), table.open(encoding="utf-8", newline="") as file:
-            known = {path: (int(size), int(time), digest) for path, size, time, digest in csv.reader(file)}
+        with suppress(OSError, BrokenSeal, KeyError, TypeError, ValueError, AttributeError):
+            files = read_sealed(table, compact=True)["files"]
+            known = {
+                path: (int(size), int(time), str(digest)) for path, (size, time, digest) in files.items()
+            }
         return cls(known)
 
     def of(self, folder: Path, path: str) -> str:
@@ -76,11 +79,12 @@ class DigestCache:
         return known[2]
 
     def save(self, table: Path) -> None:
-        """Write the table, if anything in it is new."""
+        """Write the table, if anything in it is new; where a file of others stands there is none."""
         if self._now != self._before:
-            with whole_file(table) as hidden, hidden.open("w", encoding="utf-8", newline="") as file:
-                lines = [(path, *facts) for path, facts in self._now.items()]
-                csv.writer(file, lineterminator="\n").writerows(lines)
+            with suppress(OSError, BrokenSeal):
+                if os.path.lexists(table):
+                    read_sealed(table, compact=True)
+                write_sealed(table, {"files": self._now}, compact=True)
 
 
 def _digest(path: Path) -> str:

@@ -34,6 +34,7 @@ from imageclef.retrieval.index import Index, IndexedImage
 from imageclef.retrieval.kinds import Kind, Recall, check_can_remove, check_kind, enough_rows
 from imageclef.retrieval.vectors import Metric, prepared
 from imageclef.storage.artifacts import Artifact, Recipe, building, open_artifact
+from imageclef.storage.disk import writing_into
 from imageclef.storage.locks import held
 from imageclef.storage.manifests import MANIFEST, read_manifest
 
@@ -354,7 +355,8 @@ def _check_added(change: Change, width: int, images: Sequence[IndexedImage]) -> 
 @contextmanager
 def _changing(folder: Path) -> Iterator[None]:
     """Be the only process that changes an index; readers are not held up."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing_into(folder.parent, folder.name):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     with held(folder.with_name(f"{folder.name}.change")):
         yield
 

@@ -21,12 +21,15 @@ from imageclef.storage.checksums import facts_of, is_facts
 from imageclef.storage.disk import to_disk, writing_into
 from imageclef.storage.locks import held
 from imageclef.storage.ownership import not_ours, require_not_input
-from imageclef.storage.sealed import BrokenSeal, read_sealed, write_sealed
+from imageclef.storage.sealed import BrokenSeal, is_half_written, is_sealed, read_sealed, write_sealed
 
 BEGUN = "run-begun"
 """The end of the name of a hidden folder that a run is being written into."""
 
 _READY = "run-ready"
+_MARK = ".run-of-imageclef"
+"""The first file of a hidden folder of a run; by it we know that the folder is ours."""
+
 _LEFT = re.compile(rf"\.(.+)\.({BEGUN}|{_READY}|csv\.lock)")
 _MOMENT = 1.0
 
@@ -100,6 +103,7 @@ def publishing(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> 
             shutil.rmtree(begun, ignore_errors=True)
             begun.mkdir()
             try:
+                write_sealed(begun / _MARK, {"run": path.name})
                 yield begun / path.name
                 _seal(begun / path.name)
                 begun.rename(ready)
@@ -113,9 +117,13 @@ def _require_our_folder(hidden: Path, path: Path) -> None:
     if not os.path.lexists(hidden):
         return
     ours = {path.name, *(path.with_suffix(end).name for end in ("", ".json", ".zip"))}
-    # Half-written files of the run are hidden, and named after it.
-    named = {one.name for one in hidden.iterdir()} if hidden.is_dir() and not hidden.is_symlink() else {""}
-    if any(name not in ours and not name.startswith(f".{path.stem}.") for name in named):
+    if hidden.is_symlink() or not hidden.is_dir():
+        raise not_ours(hidden)
+    there = list(hidden.iterdir())
+    # A kill may have come while the mark was being written; half-written files of the run are named after it.
+    begins = all(is_half_written(one, hidden / _MARK) for one in there)
+    named = all(one.name in {*ours, _MARK} or one.name.startswith(f".{path.stem}.") for one in there)
+    if not begins and not (named and is_sealed(hidden / _MARK, "run")):
         raise not_ours(hidden)
 
 
@@ -191,7 +199,8 @@ def _ready(path: Path) -> Path:
 def _seal(run: Path) -> None:
     """Write size and checksums of all files into `NAME.json`, once they are on the disk."""
     facts = run.with_suffix(".json")
-    written = sorted(path for path in run.parent.rglob("*") if path.is_file() and path != facts)
+    apart = {facts, run.with_name(_MARK)}
+    written = sorted(path for path in run.parent.rglob("*") if path.is_file() and path not in apart)
     for path in written:
         to_disk(path)
     content = json.loads(facts.read_text(encoding="utf-8"))
@@ -208,7 +217,7 @@ def _move(ready: Path) -> None:
         _require_no_others(place, {*new, *old})
         # From here to the last rename there is no run: never an old one beside the scores of a new one.
         place.unlink(missing_ok=True)
-        for part in sorted(path for path in ready.iterdir() if path != run):
+        for part in sorted(path for path in ready.iterdir() if path not in (run, ready / _MARK)):
             if part.is_dir():
                 shutil.rmtree(ready.parent / part.name, ignore_errors=True)
             part.replace(ready.parent / part.name)

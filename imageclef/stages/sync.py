@@ -122,7 +122,7 @@ def _changes(
     for refusal in found.refused:
         if refusal.kind == "id twice":
             others.setdefault(refusal.image_id, []).append(refusal.path)
-    cache = workspace.index_path.with_name(f".{workspace.index_path.name}.digests.csv")
+    cache = workspace.index_path.with_name(f".{workspace.index_path.name}.digests.json")
     digests, changed, kept, moved, unchanged = DigestCache.load(cache), [], [], [], 0
     with reporter.progress("comparing", len(found.images), "files") as advance:
         for image in found.images:

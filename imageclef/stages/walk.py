@@ -56,6 +56,7 @@ def demo(folder: Path = Path("demo"), reporter: Reporter | None = None) -> Repor
     """
     reporter, report = reporter or Silent(), Report("demo")
     config_path, sheet = folder / "imageclef.toml", folder / "similar.png"
+    require_writable(sheet)
     config = _prepared(folder, config_path, reporter)
 
     def walk(line: str, stage: Callable[[], Report]) -> Report:

@@ -37,7 +37,7 @@ from imageclef.storage.manifests import (
     read_manifest,
 )
 from imageclef.storage.ownership import not_ours, require_replaceable
-from imageclef.storage.sealed import BrokenSeal, read_sealed, write_sealed
+from imageclef.storage.sealed import BrokenSeal, is_half_written, is_sealed, read_sealed, write_sealed
 
 _RECIPE, _ARRAY = "recipe.json", ".npy"
 _MOMENT = 1.0
@@ -214,9 +214,10 @@ def _build(
     final: Callable[[], Recipe] | None,
     facts: Mapping[str, Any],
 ) -> Iterator[Path]:
-    _swap_in(path)
     partial = _partial(path)
     _require_our_partial(partial)
+    _require_our_retired(_retired(path))
+    _swap_in(path)
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -264,10 +265,19 @@ def _require_our_partial(partial: Path) -> None:
         return
     if partial.is_symlink() or not partial.is_dir():
         raise not_ours(partial)
-    names = {path.name for path in partial.iterdir()}
+    if is_sealed(partial / _RECIPE, "recipe") or is_sealed(partial / MANIFEST, "files"):
+        return
     # The recipe is the first file of all; a kill may have come while it was being written.
-    if not names & {_RECIPE, MANIFEST} and names - {f".{_RECIPE}"}:
+    if not all(is_half_written(path, partial / _RECIPE) for path in partial.iterdir()):
         raise not_ours(partial)
+
+
+def _require_our_retired(retired: Path) -> None:
+    """Refuse anything of the name of an earlier artifact that is no artifact."""
+    if not os.path.lexists(retired):
+        return
+    if retired.is_symlink() or not retired.is_dir() or named_files(retired / MANIFEST) is None:
+        raise not_ours(retired)
 
 
 def _partial(path: Path) -> Path:
@@ -293,7 +303,7 @@ def _swap_in(path: Path) -> None:
     """Put a finished partial folder in its place, keeping the earlier artifact until it stands there."""
     partial, retired = _partial(path), _retired(path)
     named = named_files(partial / MANIFEST)
-    if named is not None:
+    if named is not None and is_sealed(partial / MANIFEST, "files"):
         if path.exists() and any(path.iterdir()):
             _require_artifact(path)
             _delete_artifact(retired)

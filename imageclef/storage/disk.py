@@ -14,7 +14,7 @@ from pathlib import Path
 from imageclef.errors import ArtifactError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR)
+_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY)
 _SETTLED = 1_000_000
 """Bytes; below, what is written is not worth a figure in MB."""
 
@@ -49,7 +49,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     with writing_into(path.parent, path.name):
         path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = _new_hidden(path)
+        hidden = new_hidden(path)
         try:
             yield hidden
             to_disk(hidden)
@@ -58,8 +58,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             hidden.unlink(missing_ok=True)
 
 
-def _new_hidden(path: Path) -> Path:
-    """An empty file beside a path, under a name that nothing had before."""
+def new_hidden(path: Path) -> Path:
+    """Make an empty file beside a path, under a hidden name that nothing had before."""
     for number in count():
         hidden = path.with_name(f".{path.name}.{os.getpid()}-{number}.partial")
         try:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from imageclef.storage.checksums import checksum
+from imageclef.storage.disk import new_hidden
 
 _SEAL = "seal"
 
@@ -30,12 +32,15 @@ def write_sealed(path: Path, value: dict[str, Any], *, compact: bool = False) ->
     """
     text = _text(value, compact)
     sealed = _text({**json.loads(text), _SEAL: checksum(text.encode())}, compact)
-    partial = path.with_name(f".{path.name}")
-    with partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(sealed)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    partial = new_hidden(path)
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(sealed)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_sealed(path: Path, *, compact: bool = False) -> dict[str, Any]:
@@ -59,6 +64,19 @@ def read_sealed(path: Path, *, compact: bool = False) -> dict[str, Any]:
     if not whole:
         raise BrokenSeal("not as it was written")
     return dict(value)
+
+
+def is_sealed(path: Path, *keys: str) -> bool:
+    """Whether a file, which may be missing, is as `write_sealed` wrote it, and has these entries."""
+    try:
+        return not path.is_symlink() and read_sealed(path).keys() >= set(keys)
+    except (OSError, BrokenSeal):
+        return False
+
+
+def is_half_written(path: Path, sealed: Path) -> bool:
+    """Whether a path is that of the file that `write_sealed` renames to `sealed` when it is written."""
+    return path.is_file() and bool(re.fullmatch(rf"\.{re.escape(sealed.name)}\.\d+-\d+\.partial", path.name))
 
 
 def _text(value: dict[str, Any], compact: bool) -> str:
