@@ -94,6 +94,21 @@ def group_folds(
     return np.fromiter((fold_of[group] for group in group_of), dtype=np.int64, count=len(ids))
 
 
+def group_codes(ids: Sequence[str], group_of: Mapping[str, str]) -> NDArray[np.int64]:
+    """Number the groups.
+
+    Args:
+        ids: of the images.
+        group_of: group by image id; an image that is not in it is a group of its own.
+
+    Returns:
+        (n_images,) from 0 without a gap, by first appearance.
+    """
+    groups, _ = _grouped(ids, group_of)
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[group] for group in groups], dtype=np.int64)
+
+
 def _grouped(ids: Sequence[str], groups: Mapping[str, str] | None) -> tuple[list[_Group], Counter[_Group]]:
     """The group of each image, and the size of each group."""
     known = groups or {}

@@ -13,7 +13,7 @@ Reference: Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 6
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,21 +40,6 @@ class Estimate:
     value: float | None
     low: float | None
     high: float | None
-
-
-def group_codes(ids: Sequence[str], group_of: Mapping[str, str]) -> NDArray[np.int64]:
-    """Number the groups.
-
-    Args:
-        ids: of the images.
-        group_of: group by image id; an image that is not in it is a group of its own.
-
-    Returns:
-        (n_images,) from 0, by first appearance.
-    """
-    keys = [(True, group_of[image_id]) if image_id in group_of else (False, image_id) for image_id in ids]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys], dtype=np.int64)
 
 
 @dataclass(frozen=True)

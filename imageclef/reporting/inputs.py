@@ -19,10 +19,10 @@ from scipy.sparse import csr_array
 
 from imageclef.data.collection import read_groups
 from imageclef.data.list_lines import open_concept_list
+from imageclef.data.splits import group_codes
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import ConfigError, DataError
 from imageclef.reporting.beside import Beside, read_beside
-from imageclef.reporting.bootstrap import group_codes
 from imageclef.runs.editions import Edition
 from imageclef.runs.evaluate import per_image_f1
 from imageclef.runs.lines import checked_lines

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from imageclef.data.splits import group_folds
+from imageclef.data.splits import group_codes, group_folds
 from imageclef.detectors.thresholds import LEAST_GAIN, image_f1
 from imageclef.runs.members import Member, Pool, answered, centred, own_cut, weighted_mean
 
@@ -192,7 +192,7 @@ def cross_validate(
     Raises:
         DataError: all images are of one group.
     """
-    group_of = _numbered(ids, groups)
+    group_of = group_codes(ids, groups)
     n_groups = int(group_of.max(initial=-1)) + 1
     fold_of = group_folds(ids, groups, max(2, min(n_folds, n_groups)), seed)
     published = np.stack([image_f1(member.answers, labels, n_truth) for member in members])
@@ -218,13 +218,6 @@ def cross_validate(
 def _first_best(scores: Sequence[float] | NDArray[np.float64]) -> int:
     """The first of those that are equal to the highest, but for rounding."""
     return int(np.argmax(np.asarray(scores) >= np.max(scores) - LEAST_GAIN))
-
-
-def _numbered(ids: Sequence[str], groups: Mapping[str, str]) -> NDArray[np.int64]:
-    """The group of each image as a number, (n_images,)."""
-    numbers: dict[tuple[bool, str], int] = {}
-    named = ((i in groups, groups.get(i, i)) for i in ids)
-    return np.array([numbers.setdefault(name, len(numbers)) for name in named], dtype=np.int64)
 
 
 def _standard_error(values: NDArray[np.float64], group_of: NDArray[np.int64]) -> float:

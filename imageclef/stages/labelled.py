@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageclef.data.concept_list import ConceptLists
-from imageclef.data.splits import group_folds, held_out
+from imageclef.data.splits import group_codes, group_folds, held_out
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.detectors.base import Source
 from imageclef.detectors.task import Rows
@@ -51,7 +51,7 @@ def labelled(workspace: Workspace, train: Collection, names: list[str], vocabula
         held,
         vocabulary.labels(lists),
         np.array([len(entry) for entry in lists]),
-        _group_numbers(ids, train.groups),
+        group_codes(ids, train.groups),
         _folds(ids, held, train.groups, workspace.config.split.seed),
     )
 
@@ -84,13 +84,6 @@ def rows_read(workspace: Workspace, name: str, reads: Source) -> tuple[Rows, str
             return Rows(workspace.collection(name).ids), workspace.artifact("collection", name).digest
 
 
-def _group_numbers(ids: Sequence[str], groups: Mapping[str, str]) -> NDArray[np.int64]:
-    """(n_images,): equal for images of one group; an image without a group is its own."""
-    numbers: dict[tuple[bool, str], int] = {}
-    keys = ((image_id in groups, groups.get(image_id, image_id)) for image_id in ids)
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
-
-
 def _folds(
     ids: Sequence[str], held: NDArray[np.bool_], groups: Mapping[str, str], seed: int
 ) -> NDArray[np.int64]:
@@ -98,7 +91,7 @@ def _folds(
     folds = np.zeros(len(ids), dtype=np.int64)
     for part in (np.flatnonzero(held), np.flatnonzero(~held)):
         named = [ids[row] for row in part.tolist()]
-        n_groups = len(np.unique(_group_numbers(named, groups)))
+        n_groups = len(np.unique(group_codes(named, groups)))
         if n_groups >= N_FOLDS:
             folds[part] = group_folds(named, groups, N_FOLDS, seed)
     return folds

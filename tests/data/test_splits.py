@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imageclef.data.splits import group_folds, held_out
+from imageclef.data.splits import group_codes, group_folds, held_out
 from imageclef.errors import DataError
 
 names = st.text("abcdef", min_size=1, max_size=3)
@@ -155,3 +155,7 @@ def test_folds_are_filled_by_images_the_largest_group_first() -> None:
 def test_a_group_that_comes_no_nearer_to_the_wanted_number_is_not_held_out() -> None:
     groups = {f"i{number}": f"g{number // 2}" for number in range(12)}
     assert held_out(list(groups), groups, 0.25, 0).sum() == 2
+
+
+def test_an_image_without_a_group_is_its_own() -> None:
+    assert group_codes(["a", "b", "c", "p", "d"], {"a": "p", "c": "p", "d": "b"}).tolist() == [0, 1, 0, 2, 3]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imageclef.reporting import bootstrap as module
-from imageclef.reporting.bootstrap import Estimate, GroupBootstrap, estimates, group_codes
+from imageclef.reporting.bootstrap import Estimate, GroupBootstrap, estimates
 
 
 def slow_ratios(
@@ -75,7 +75,3 @@ def test_images_of_one_group_count_as_one() -> None:
 def test_no_interval_in_a_single_group() -> None:
     draws = GroupBootstrap(np.array([0, 0, 1])).ratios(np.ones((3, 2)), np.array([[1, 1], [1, 1], [0, 1.0]]))
     assert estimates(np.array([0.5, np.nan]), draws) == [Estimate(0.5, None, None), Estimate(None, 1.0, 1.0)]
-
-
-def test_an_image_without_a_group_is_its_own() -> None:
-    assert group_codes(["a", "b", "c", "p", "d"], {"a": "p", "c": "p", "d": "b"}).tolist() == [0, 1, 0, 2, 3]
