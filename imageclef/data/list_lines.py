@@ -123,7 +123,10 @@ def read_text_lines(path: Path) -> list[str]:
         raise DataError(f"{path}: {error.strerror}; expected a concept list") from None
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{number}: byte 0x{data[error.start]:02x}; expected UTF-8 text") from None
+        hint = _windows_hint(data)
+        raise DataError(
+            f"{path}:{number}: byte 0x{data[error.start]:02x}; expected UTF-8 text{hint}"
+        ) from None
     # Not splitlines(): that also splits at characters which may stand in an id.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
@@ -131,6 +134,18 @@ def read_text_lines(path: Path) -> list[str]:
     if not lines:
         raise DataError(f"{path}: empty; expected lines such as {_2018.example}")
     return lines
+
+
+def _windows_hint(data: bytes) -> str:
+    """What a spreadsheet on Windows did to a list that is not UTF-8; empty where it does not look so.
+
+    It is not read as cp1252: the same bytes are other letters in other Windows encodings, and an id of
+    other letters would match no image, or the wrong one.
+    """
+    lines = data.decode("cp1252", "replace").splitlines()
+    if not lines or b"\0" in data or not has_semicolons(lines):
+        return ""
+    return " (columns between semicolons in a Windows encoding such as cp1252: save it as 'CSV UTF-8')"
 
 
 def each_once(path: Path, lines: Iterator[ListLine]) -> Iterator[ListLine]:

@@ -105,6 +105,7 @@ def test_an_image_with_a_telling_name_is_no_header(first: str, tmp_path: Path) -
         ("ID,CUIs\na1,C1\n\na2,C1\n", r":3: blank line"),
         (b"a1\tC1\na2\xff\tC2\n", r":2: byte 0xff; expected UTF-8 text"),
         ("a1\tC1\n".encode("utf-16"), r":1: byte 0xff; expected UTF-8 text"),
+        ("ID;CUIs\r\nT\u00f3rax;C0000001\r\n".encode("cp1252"), r":2: byte 0xf3; .* semicolons .* cp1252"),
         ("", r": empty; expected lines such as ID<TAB>"),
         ("\n \n", r": empty; expected lines such as ID<TAB>"),
     ],
