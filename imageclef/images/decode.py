@@ -36,7 +36,7 @@ from imageclef.images.dicom.recognition import FIRST_BYTES, file_and_frame, is_d
 from imageclef.images.exif import orientation_of, turned, upright
 from imageclef.images.jpeg import plain_jpeg, reduction
 from imageclef.images.levels import composited, in_eight_bits
-from imageclef.images.refusals import refusal_of, refusal_of_unknown
+from imageclef.images.refusals import MAX_PIXELS, refusal_of, refusal_of_unknown
 from imageclef.images.turns import one_at_a_time
 
 Mode = Literal["rgb", "grey"]
@@ -52,11 +52,6 @@ IMAGE_SUFFIXES = frozenset(
     }
 )
 """Suffixes of image files, in lower case; they are compared without regard to case."""
-
-MAX_PIXELS = 24_000_000
-"""Most pixels of a picture (6000x4000, a full camera frame), looked up in its header before it is decoded.
-With conversion they take up to 9 bytes each. The worst files that two workers can meet then take 420 MB, so
-that with torch, OpenCV and pandas loaded (600 MB) a process stays at 1 GiB."""
 
 _COST = {"WEBP": 2.2, "AVIF": 1.8, "JPEG2000": 3.1}
 """Formats whose decoders keep further copies, as measured at 25 megapixels: their limit is as much lower."""

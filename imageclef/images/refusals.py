@@ -10,6 +10,11 @@ from PIL import Image
 
 from imageclef.errors import ImageRefused, RefusalKind
 
+MAX_PIXELS = 24_000_000
+"""Most pixels of a picture (6000x4000, a full camera frame), looked up in its header before it is decoded.
+With conversion they take up to 9 bytes each. The worst files that two workers can meet then take 420 MB, so
+that with torch, OpenCV and pandas loaded (600 MB) a process stays at 1 GiB."""
+
 _LONGEST = 200
 _ENOUGH = 16
 

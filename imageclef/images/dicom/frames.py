@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from imageclef.errors import DataError, ImageRefused
-from imageclef.images.decode import MAX_PIXELS
 from imageclef.images.dicom.choice import FIRST, FrameChoice
 from imageclef.images.dicom.encoded import Encoded, decoded_frame, find_frames
 from imageclef.images.dicom.header import Opened, opened
@@ -27,6 +26,7 @@ from imageclef.images.dicom.identity import group_of, image_id_of, metadata_of
 from imageclef.images.dicom.pixels import picture, squared
 from imageclef.images.dicom.stored import stored_pixels
 from imageclef.images.dicom.windows import WindowChoice
+from imageclef.images.refusals import MAX_PIXELS
 from imageclef.images.turns import one_at_a_time
 
 _LARGE = 0.25

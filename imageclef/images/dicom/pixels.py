@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from imageclef.errors import ImageRefused
-from imageclef.images.decode import MAX_PIXELS
 from imageclef.images.dicom.greys import read_greys
 from imageclef.images.dicom.groups import item_with
 from imageclef.images.dicom.header import is_little_endian, numbers_of, value_of
@@ -24,6 +23,7 @@ from imageclef.images.dicom.samples import blocks
 from imageclef.images.dicom.stored import Stored
 from imageclef.images.dicom.tables import Table, read_segmented, read_table
 from imageclef.images.dicom.windows import WindowChoice
+from imageclef.images.refusals import MAX_PIXELS
 
 _CHANNELS = ("Red", "Green", "Blue")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

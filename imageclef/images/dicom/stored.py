@@ -19,8 +19,8 @@ from pydicom.uid import (
 )
 
 from imageclef.errors import ImageRefused
-from imageclef.images.decode import MAX_PIXELS
 from imageclef.images.dicom.header import Opened, number_of, value_of
+from imageclef.images.refusals import MAX_PIXELS
 
 PHOTOMETRIC = frozenset(
     {

@@ -9,9 +9,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from imageclef.errors import ImageRefused
-from imageclef.images.decode import MAX_PIXELS
 from imageclef.images.dicom.header import opened
 from imageclef.images.dicom.stored import stored_pixels
+from imageclef.images.refusals import MAX_PIXELS
 from tests.images.dicom.made_up import write
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
