@@ -6,9 +6,12 @@ from torch.nn import functional as F
 from imageclef.learners.aae import AAE, AAESettings
 from imageclef.learners.pixel_range import to_unit_range
 from imageclef.learners.steps import Batch
-from tests.learners.test_contract import TINY, blobs
+from tests.learners.drawing import blobs
 
-SETTINGS = AAESettings(**{**TINY["aae"], "image_size": 16, "dropout": 0.0, "drift": 10.0})
+TINY = {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "epochs": 3, "batch_size": 8,
+        "discriminator_width": 16, "learning_rate": 1e-3}  # fmt: skip
+LOWERED = "reconstruction"
+SETTINGS = AAESettings(**{**TINY, "image_size": 16, "dropout": 0.0, "drift": 10.0})
 
 
 def drawn() -> AAE:

@@ -6,7 +6,6 @@ import importlib
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -16,34 +15,21 @@ from imageclef.learners.gradient import GradientLearner
 from imageclef.learners.history import HISTORY
 from imageclef.learners.images import DeviceImages
 from imageclef.learners.table import LEARNERS, choose, load_learner, save_learner
-
-TINY = {
-    "aae": {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "epochs": 3, "batch_size": 8,
-            "discriminator_width": 16, "learning_rate": 1e-3},
-    "faae": {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "epochs": 3, "batch_size": 8,
-             "generator_width": 4, "critic_width": 4, "learning_rate": 3e-3},
-    "orb": {"image_size": 96, "n_words": 6, "n_keypoints": 40, "fast_threshold": 20, "edge_threshold": 31},
-    "pca": {"image_size": 12, "n_components": 5},
-    "pixels": {"image_size": 8},
-}  # fmt: skip
-LOWERED = {"aae": "reconstruction", "faae": "angle"}
-"""The loss that training is bound to lower in a few epochs; adversarial losses rise and fall."""
+from tests.learners.drawing import blobs
 
 
-def blobs(n: int, size: int, seed: int = 0) -> torch.Tensor:
-    """Bright rectangles on noise: enough corners for ORB, enough structure for the others."""
-    random = np.random.default_rng(seed)
-    images = random.integers(0, 60, (n, size, size, 3), dtype=np.uint8)
-    for image in images:
-        for _ in range(6):
-            top, left = random.integers(0, size // 2, 2)
-            height, width = random.integers(size // 8, size // 2, 2)
-            image[top : top + height, left : left + width] = random.integers(100, 255, 3)
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+def tiny(name: str) -> dict[str, object]:
+    """Settings that train in a second, from the learner's own test file."""
+    return dict(importlib.import_module(f"tests.learners.test_{name}").TINY)
+
+
+def lowered(name: str) -> str | None:
+    """The loss that a few epochs are bound to lower; adversarial losses rise and fall."""
+    return getattr(importlib.import_module(f"tests.learners.test_{name}"), "LOWERED", None)
 
 
 def fitted(name: str, seed: int = 0, folder: Path | None = None, **changes: object) -> Learner:
-    choice = choose({"name": name, "preset": "small", **TINY[name], **changes})
+    choice = choose({"name": name, "preset": "small", **tiny(name), **changes})
     learner = choice.create(seed)
     learner.fit(DeviceImages(blobs(40, choice.settings.image_size)), Training(seed=seed, folder=folder))
     return learner.eval()
@@ -69,8 +55,8 @@ def images(learner: Learner) -> torch.Tensor:
     return blobs(12, learner.settings.image_size, seed=1)
 
 
-def test_every_learner_has_tiny_settings_here() -> None:
-    assert set(TINY) == set(LEARNERS)
+def test_a_network_names_the_loss_that_training_lowers(name: str) -> None:
+    assert (lowered(name) is not None) == issubclass(LEARNERS[name], GradientLearner)
 
 
 def test_features_have_the_announced_width_and_are_finite_float32(
@@ -141,18 +127,19 @@ def test_pictures_are_rows_of_as_many_images(learner: Learner, images: torch.Ten
 
 
 def test_training_lowers_its_loss(name: str, tmp_path: Path) -> None:
-    if name not in LOWERED:
+    loss = lowered(name)
+    if loss is None:
         pytest.skip("not trained by gradient")
     fitted(name, folder=tmp_path, epochs=12)
     history = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]
     assert [entry["epoch"] for entry in history] == list(range(1, 13))
-    assert history[-1][LOWERED[name]] < 0.9 * history[0][LOWERED[name]]
+    assert history[-1][loss] < 0.9 * history[0][loss]
 
 
 def test_no_epochs_leave_the_network_as_drawn(name: str) -> None:
     if not issubclass(LEARNERS[name], GradientLearner):
         pytest.skip("not a network")
-    drawn = choose({"name": name, **TINY[name]}).create(0).state_dict()
+    drawn = choose({"name": name, **tiny(name)}).create(0).state_dict()
     for key, tensor in fitted(name, epochs=0).state_dict().items():
         assert torch.equal(tensor, drawn[key]), key
 
@@ -170,7 +157,7 @@ def test_a_training_that_was_cut_short_ends_with_the_same_bits(name: str, tmp_pa
 def test_too_few_images_are_refused(name: str) -> None:
     if name in ("pixels", "orb"):
         pytest.skip("one image is enough")
-    choice = choose({"name": name, **TINY[name]})
+    choice = choose({"name": name, **tiny(name)})
     with pytest.raises(TrainingError, match=r"^3 images"):
         choice.create(0).fit(DeviceImages(blobs(3, choice.settings.image_size)), Training())
 

@@ -6,9 +6,12 @@ from torch.nn import functional as F
 
 from imageclef.learners.faae import FAAE, FAAESettings, Levels, PixelNorm
 from imageclef.learners.steps import Batch
-from tests.learners.test_contract import TINY, blobs
+from tests.learners.drawing import blobs
 
-SETTINGS = FAAESettings(**{**TINY["faae"], "image_size": 16, "dropout": 0.0})
+TINY = {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "epochs": 3, "batch_size": 8,
+        "generator_width": 4, "critic_width": 4, "learning_rate": 3e-3}  # fmt: skip
+LOWERED = "angle"
+SETTINGS = FAAESettings(**{**TINY, "image_size": 16, "dropout": 0.0})
 
 
 def drawn() -> FAAE:

@@ -22,7 +22,7 @@ from imageclef.learners.images import DeviceImages, TrainingImages
 from imageclef.learners.pixel_range import to_unit_range
 from imageclef.learners.steps import Batch, GradientSettings, Losses, Optimizers, adam
 from imageclef.learners.table import LEARNERS
-from tests.learners.test_contract import blobs
+from tests.learners.drawing import blobs
 
 
 class TinySettings(GradientSettings):

@@ -9,13 +9,13 @@ from imageclef.errors import TrainingError
 from imageclef.learners.base import Training
 from imageclef.learners.images import DeviceImages
 from imageclef.learners.orb import ORB, ORBSettings
-from tests.learners.test_contract import blobs
+from tests.learners.drawing import blobs
 
-SETTINGS = {"image_size": 96, "n_words": 6, "n_keypoints": 40, "fast_threshold": 20, "edge_threshold": 31}
+TINY = {"image_size": 96, "n_words": 6, "n_keypoints": 40, "fast_threshold": 20, "edge_threshold": 31}
 
 
 def fitted(**changes: object) -> ORB:
-    learner = ORB(ORBSettings(**{**SETTINGS, **changes}))
+    learner = ORB(ORBSettings(**{**TINY, **changes}))
     learner.fit(DeviceImages(blobs(20, 96)), Training())
     return learner
 
@@ -62,7 +62,7 @@ def test_too_few_descriptors_say_what_helps() -> None:
     with pytest.raises(
         TrainingError, match=r"0 ORB descriptors in 5 images, expected at least learner\.n_words = 6"
     ):
-        ORB(ORBSettings(**SETTINGS)).fit(blank, Training())
+        ORB(ORBSettings(**TINY)).fit(blank, Training())
 
 
 def test_rare_words_weigh_more() -> None:
@@ -84,7 +84,7 @@ def test_the_vocabulary_is_learned_from_a_sample() -> None:
     samples = []
     for seed in (0, 1):
         asked: set[int] = set()
-        learner = ORB(ORBSettings(**{**SETTINGS, "sample_images": 5}))
+        learner = ORB(ORBSettings(**{**TINY, "sample_images": 5}))
         learner.fit(Counted(blobs(20, 96)), Training(seed=seed))
         samples.append(asked)
     assert [len(sample) for sample in samples] == [5, 5]

@@ -10,7 +10,9 @@ from imageclef.learners.base import Training
 from imageclef.learners.images import DeviceImages
 from imageclef.learners.pca import PCA, PCASettings
 from imageclef.learners.pixel_range import to_unit_range
-from tests.learners.test_contract import blobs
+from tests.learners.drawing import blobs
+
+TINY = {"image_size": 12, "n_components": 5}
 
 
 def test_components_and_projections_equal_an_exact_decomposition() -> None:

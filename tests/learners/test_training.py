@@ -16,7 +16,8 @@ from imageclef.learners.history import HISTORY
 from imageclef.learners.images import DeviceImages
 from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Silent
-from tests.learners.test_contract import TINY, blobs, choose, fitted
+from tests.learners.drawing import blobs
+from tests.learners.test_contract import choose, fitted, tiny
 
 
 class Interrupted(Exception):
@@ -25,7 +26,7 @@ class Interrupted(Exception):
 
 def interrupted_after(batches: int, name: str, folder: Path) -> None:
     """Train, and stop as by a kill after so many batches."""
-    learner = choose({"name": name, **TINY[name]}).create(0)
+    learner = choose({"name": name, **tiny(name)}).create(0)
     step, left = learner.step, [batches]
 
     def stepping(*arguments: object) -> object:
@@ -67,7 +68,7 @@ def test_a_damaged_checkpoint_is_said_and_begun_anew(tmp_path: Path) -> None:
         def say(self, message: str) -> None:
             said.append(message)
 
-    choice = choose({"name": "aae", **TINY["aae"]})
+    choice = choose({"name": "aae", **tiny("aae")})
     learner: Learner = choice.create(0)
     images = DeviceImages(blobs(40, choice.settings.image_size))
     learner.fit(images, Training(seed=0, folder=tmp_path, reporter=Listening()))
@@ -82,7 +83,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
     """The losses of an epoch may be finite when its last update is not."""
     fitted("aae", folder=tmp_path, epochs=1)
     good = (tmp_path / CHECKPOINT).read_bytes()
-    learner = choose({"name": "aae", **TINY["aae"]}).create(0)
+    learner = choose({"name": "aae", **tiny("aae")}).create(0)
     step, left = learner.step, [5]
 
     def stepping(*arguments: object) -> object:
