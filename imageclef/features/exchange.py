@@ -20,18 +20,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from imageclef.data.ids import check_ids, composed
+from imageclef.data.ids import check_ids, composed, fault_in_id
 from imageclef.errors import DataError
 from imageclef.features.feature_set import DamagedNpy, FeatureSet, open_npy
-from imageclef.features.rows import DataSet, Joined, Rows, blocks, check_matrix, reading_hdf5
+from imageclef.features.rows import DataSet, Joined, Rows, Selected, blocks, check_matrix, reading_hdf5
 
 _HEAP = b"GCOL\x01"
 
 Progress = Callable[[int], None]
+Note = Callable[[str], None]
 
 
-def read_hdf5(path: Path) -> tuple[list[str], Rows]:
+def read_hdf5(path: Path, note: Note | None = None) -> tuple[list[str], Rows]:
     """Open the features of an HDF5 file with `/data` and `/id`.
+
+    Args:
+        path: of the file.
+        note: told which ids were matched in composed form, and which rows were left out.
 
     Returns:
         The ids, and the rows in their order; the file stays open as long as they are in use.
@@ -51,11 +56,10 @@ def read_hdf5(path: Path) -> tuple[list[str], Rows]:
             )
         _check_heaps(path)
         try:
-            ids = [composed(str(name)) for name in names.asstr("utf-8")[:]]
+            ids = [str(name) for name in names.asstr("utf-8")[:]]
         except UnicodeDecodeError:
             raise DataError(f"{path}: /id is not UTF-8; expected UTF-8 texts") from None
-        check_ids(f"{path}: /id", ids, data.shape[0])
-    return ids, DataSet(path, data)
+        return _usable(f"{path}: /id", ids, DataSet(path, data), note)
 
 
 def write_hdf5(path: Path, ids: Sequence[str], features: Rows, progress: Progress | None = None) -> None:
@@ -80,7 +84,7 @@ def write_hdf5(path: Path, ids: Sequence[str], features: Rows, progress: Progres
 
 
 def read_npy_with_table(
-    npy_paths: Sequence[Path], parquet_paths: Sequence[Path], id_column: str
+    npy_paths: Sequence[Path], parquet_paths: Sequence[Path], id_column: str, note: Note | None = None
 ) -> tuple[list[str], Rows]:
     """Open `.npy` shards, each beside a parquet table that names its rows.
 
@@ -88,6 +92,7 @@ def read_npy_with_table(
         npy_paths: shards, each (n_rows, n_features), opened memory-mapped.
         parquet_paths: one table for each shard.
         id_column: the column with the ids.
+        note: told which ids were matched in composed form, and which rows were left out.
 
     Returns:
         The ids of all shards in order, and their rows as one matrix.
@@ -115,19 +120,17 @@ def read_npy_with_table(
             )
         ids += names
         shards.append(shard)
-    check_ids(f"{parquet_paths[0]}: column '{id_column}'", ids, len(ids))
-    return ids, Joined(tuple(shards))
+    return _usable(f"{parquet_paths[0]}: column '{id_column}'", ids, Joined(tuple(shards)), note)
 
 
-def read_npy(path: Path, ids: Sequence[str]) -> tuple[list[str], Rows]:
+def read_npy(path: Path, ids: Sequence[str], note: Note | None = None) -> tuple[list[str], Rows]:
     """Open one `.npy` file whose rows are of the images listed elsewhere.
 
     Raises:
         DataError: the file cannot be read, or has another number of rows than there are ids.
     """
     matrix = _read_shard(path)
-    check_ids(str(path), ids, len(matrix))
-    return list(ids), matrix
+    return _usable(str(path), ids, matrix, note)
 
 
 def write_parquet(path: Path, ids: Sequence[str], features: Rows, progress: Progress | None = None) -> None:
@@ -180,6 +183,30 @@ def copy_rows(folder: Path, ids: Sequence[str], rows: Rows, progress: Progress |
     return FeatureSet.open(folder)
 
 
+def _usable(where: str, names: Sequence[str], rows: Rows, note: Note | None) -> tuple[list[str], Rows]:
+    """The ids in composed form (NFC) and their rows, without the rows whose name cannot be an id.
+
+    Raises:
+        DataError: the names and rows differ in number, no name can be an id, or one appears twice.
+    """
+    ids = [composed(name) for name in names]
+    faults = {row: fault for row, image_id in enumerate(ids) if (fault := fault_in_id(image_id))}
+    if len(names) != rows.shape[0] or len(faults) == len(ids):
+        check_ids(where, ids, rows.shape[0])
+    kept = np.array([row for row in range(len(ids)) if row not in faults], dtype=np.int64)
+    usable = [ids[row] for row in kept.tolist()]
+    check_ids(where, usable, len(kept))
+    if note and (changed := [name for name, image_id in zip(names, ids, strict=True) if name != image_id]):
+        note(f"{where}: ids in decomposed Unicode, matched in composed form (NFC): {len(changed)}")
+    if not faults:
+        return usable, rows
+    if note:
+        named = "; ".join(f"row {row}, {ids[row]!r}: {fault}" for row, fault in list(faults.items())[:3])
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        note(f"{where}: left out {len(faults)} of {len(ids)} rows: {named}{more}")
+    return usable, Selected(rows, kept)
+
+
 def _check_heaps(path: Path) -> None:
     """Refuse a heap of texts with a free piece of no bytes: libhdf5 would look for its end for ever.
 
@@ -226,7 +253,7 @@ def _read_id_column(path: Path, column: str) -> list[str]:
         raise DataError(f"{path}: {reason}; expected a parquet table") from None
     if None in names:
         raise DataError(f"{path}: row {names.index(None)} has no '{column}'; expected an id in every row")
-    return [composed(str(name)) for name in names]
+    return [str(name) for name in names]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -53,6 +53,30 @@ class Joined:
 
 
 @dataclass(frozen=True)
+class Selected:
+    """Some rows of a matrix, in their order, (n_selected, n_features).
+
+    Attributes:
+        source: the matrix.
+        rows: (n_selected,) row numbers, ascending.
+    """
+
+    source: Rows
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n_selected, n_features)."""
+        return len(self.rows), self.source.shape[1]
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
+        """The selected rows of a slice."""
+        wanted = self.rows[rows]
+        first, last = (int(wanted[0]), int(wanted[-1]) + 1) if len(wanted) else (0, 0)
+        return np.asarray(self.source[first:last])[wanted - first]
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set of an HDF5 file, (n_images, n_features); the file stays open as long as this is in use."""
 

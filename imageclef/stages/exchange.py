@@ -7,7 +7,7 @@ from pathlib import Path
 from imageclef.config import Config, checked_name
 from imageclef.data.concept_list import read_ids
 from imageclef.errors import ArtifactError, ConfigError, DataError, MissingArtifact
-from imageclef.features.exchange import copy_rows, read_hdf5, read_npy, read_npy_with_table
+from imageclef.features.exchange import Note, copy_rows, read_hdf5, read_npy, read_npy_with_table
 from imageclef.features.rows import Rows
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.report import Report, count_of, name_some, shown
@@ -50,7 +50,7 @@ def import_features(
     path = workspace.features_path(collection, _checked(name))
     _require_free(path, name)
     known = set(workspace.collection(collection).ids)
-    named, rows = _read(file, ids, id_column)
+    named, rows = _read(file, ids, id_column, report.notes.append)
     strange = [image_id for image_id in named if image_id not in known]
     if len(strange) == len(named):
         raise DataError(
@@ -92,15 +92,15 @@ def _require_free(path: Path, name: str) -> None:
         raise ConfigError(f"feature set '{name}' is what a learner extracted; expected another name")
 
 
-def _read(file: Path, ids: Path | None, id_column: str) -> tuple[list[str], Rows]:
+def _read(file: Path, ids: Path | None, id_column: str, note: Note) -> tuple[list[str], Rows]:
     if file.suffix.lower() in _HDF5:
         if ids is not None:
             raise ConfigError(f"{file}: has its own /id; leave out {ids}")
-        return read_hdf5(file)
+        return read_hdf5(file, note)
     if file.suffix.lower() != _NPY:
         raise DataError(f"{file}: expected a file named .h5, .hdf5 or .npy")
     if ids is None:
         raise ConfigError(f"{file}: says nothing of its images; expected --ids with a table or a list of ids")
     if ids.suffix.lower() == ".parquet":
-        return read_npy_with_table([file], [ids], id_column)
-    return read_npy(file, read_ids(ids))
+        return read_npy_with_table([file], [ids], id_column, note)
+    return read_npy(file, read_ids(ids), note)

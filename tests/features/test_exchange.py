@@ -95,6 +95,27 @@ def test_hdf5_of_another_form_is_refused(tmp_path: Path) -> None:
             read_hdf5(path)
 
 
+def test_a_row_whose_name_cannot_be_an_id_is_left_out_by_name(tmp_path: Path) -> None:
+    names, notes = ["a", 'b"', "e\u0301", "d", "x\u2028y"], list[str]()
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["data"], file["id"] = ROWS, names
+    ids, rows = read_hdf5(tmp_path / "f.h5", notes.append)
+    assert ids == ["a", "\u00e9", "d"]
+    found = copy_rows(tmp_path / "set", ids, rows)
+    np.testing.assert_array_equal(found.features, ROWS[[0, 2, 3]])
+    assert len(notes) == 2
+    assert notes[0].endswith("(NFC): 1")
+    assert "row 1, " in notes[1]
+    assert "row 4, " in notes[1]
+
+
+def test_a_file_without_one_usable_name_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["data"], file["id"] = ROWS[:1], ['b"']
+    with pytest.raises(DataError, match=r"f\.h5: /id: row 0: "):
+        read_hdf5(tmp_path / "f.h5")
+
+
 def test_shards_beside_tables_are_one_matrix(tmp_path: Path) -> None:
     ids, rows = read_npy_with_table(*shards(tmp_path), "image_path")
     assert ids == IDS
