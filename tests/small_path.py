@@ -125,7 +125,7 @@ def _ensemble(path: SmallPath, force: bool) -> None:
 def _report(path: SmallPath, force: bool) -> None:
     truth = path.config.collection("test").concepts
     assert truth is not None
-    stages.report_runs(path.runs[:1], truth, path.out / "page.html", "2025", force=force)
+    stages.report_runs(path.runs[1:2], truth, path.out / "page.html", "2025", force=force)
 
 
 def _findings(form: Form) -> Callable[[SmallPath, bool], None]:
@@ -144,7 +144,7 @@ def _similar(path: SmallPath, force: bool) -> None:
 
 def _duplicates(path: SmallPath, force: bool) -> None:
     stages.duplicates(
-        path.config, within=0.9, out=path.out / "pairs.csv", sheet=path.out / "pairs.png", force=force
+        path.config, within=95.0, out=path.out / "pairs.csv", sheet=path.out / "pairs.png", force=force
     )
 
 

@@ -22,6 +22,7 @@ from scipy.sparse import csr_array, vstack
 
 from imageclef.data.vocabulary import Vocabulary
 from imageclef.errors import DataError
+from imageclef.runs.publishing import require_as_published
 from imageclef.runs.scores import SCORES, Scores
 
 FACTS_SUFFIX, CONCEPTS_NAME = ".json", "concepts.csv"
@@ -77,10 +78,12 @@ def read_beside(run: Path, ids: Sequence[str], truths: Sequence[Sequence[str]]) 
 
     Raises:
         DataError: a file is not what its name says, or the scores are of other images.
-        ArtifactError: the file of scores is damaged.
+        ArtifactError: a file of the run was changed since it was published, or the scores are damaged.
     """
     folder = run.with_suffix("")
     facts = _read_facts(run.with_suffix(FACTS_SUFFIX))
+    if facts.keys() & {"files", "seal"}:  # those of others have neither
+        require_as_published(run)
     held_out = facts.get("held_out")
     threshold = held_out.get("threshold") if isinstance(held_out, dict) else None
     return Beside(

@@ -60,8 +60,8 @@ def require_new_or_ours(path: Path, inputs: Iterable[Path] = (), force: bool = F
 
 
 def _places(path: Path) -> list[Path]:
-    """The run, its facts, the folder beside it, and the zip of some editions."""
-    return [path, *(path.with_suffix(end) for end in (".json", "", ".zip"))]
+    """The facts of a run, by which all else is known, the run, its folder, and the zip of some editions."""
+    return [path.with_suffix(end) for end in (".json", path.suffix, "", ".zip")]
 
 
 def _require_no_others(path: Path, ours: Collection[str]) -> None:
@@ -163,12 +163,20 @@ def damaged(facts: Path) -> list[str]:
         path = facts.parent / name
         if not path.is_file():
             wrong.append(f"{path}: missing; {facts} names it")
-        elif facts_of(path) != written:
-            wrong.append(f"{path}: other bytes than {facts} says")
+        elif (found := _read(path)) != written:
+            wrong.append(f"{path}: {found if isinstance(found, str) else f'other bytes than {facts} says'}")
     folder = facts.with_suffix("")
     known = {facts.parent / name for name in files}
     others = [one for one in sorted(folder.rglob("*")) if one.is_file() and one not in known]
     return wrong + [f"{one}: not in {facts}" for one in others]
+
+
+def _read(path: Path) -> dict[str, Any] | str:
+    """Size and checksums of a file, or why it cannot be read."""
+    try:
+        return facts_of(path)
+    except OSError as error:
+        return str(error.strerror)
 
 
 def read_facts(facts: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from imageclef.data.ids import read_id_lines, write_id_lines
 from imageclef.errors import ArtifactError
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.index import Index
-from imageclef.storage.artifacts import Recipe, building, up_to_date
+from imageclef.storage.artifacts import Artifact, Recipe, building, up_to_date
 
 _SAMPLE, _SEED, _INNER = 20_000, 0, 0.85
 _BLOCK_ROWS = 8192
@@ -90,10 +90,24 @@ def project_once(index: Index, digest: str, path: Path, reporter: Reporter) -> P
     """
     settings = {"method": "pca", "scale": _INNER, "sample": _SAMPLE, "images": len(index)}
     recipe = Recipe("serve", settings, {"index": digest}, _SEED)
-    if not up_to_date(path, recipe):
+    artifact = up_to_date(path, recipe)
+    if artifact is None:
         with building(path, recipe) as folder:
             project(index, reporter).save(folder)
+    else:
+        _require_unchanged(artifact)
     return Projection.load(path)
+
+
+def _require_unchanged(artifact: Artifact) -> None:
+    """Check every point; the other files were checked when the artifact was opened."""
+    try:
+        artifact.array(_POINTS)[:]
+    except ArtifactError:
+        place = artifact.path
+        raise ArtifactError(
+            f"{place / _POINTS}: changed since it was written; delete {place}, and the map is drawn again"
+        ) from None
 
 
 def _axes(
