@@ -22,26 +22,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from imageclef.config import Config, departures, shortened
 from imageclef.data.annotations import Annotations, read_annotations
 from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list
 from imageclef.data.ids import read_id_lines
 from imageclef.data.store import ImageStore
+from imageclef.devices import Precision, reduced_precision, resolve_device
 from imageclef.errors import ConfigError
 from imageclef.features.columns import side_by_side
 from imageclef.features.feature_set import FeatureSet
-from imageclef.learners.base import Learner, reduced_precision
-from imageclef.learners.table import LEARNERS, Choice, choose, load_learner
+from imageclef.learners.settings import Choice, choose
 from imageclef.retrieval.index import IndexedImage
 from imageclef.retrieval.index_artifact import StoredIndex, open_index
 from imageclef.runs.editions import Edition, edition_named
 from imageclef.storage.artifacts import Artifact, open_artifact
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what needs no network must not import torch
+    import torch
+
     from imageclef.features.encoding import Encoder
+    from imageclef.learners.base import Learner
 
 TRAIN = "train"
 """The collection that learners, classifiers and indexes are made from."""
@@ -76,7 +77,7 @@ class Workspace:
         self.config = config
         self.choice: Choice = choose(config.learner)
         self.edition: Edition = edition_named(config.edition)
-        self.device: torch.device = _device(config.device)
+        self.device_name = resolve_device(config.device)
         if config.weights and len(config.weights) != len(config.features):
             raise ConfigError(
                 f"weights = {list(config.weights)} for features = {list(config.features)}; expected as many"
@@ -147,13 +148,25 @@ class Workspace:
     @cached_property
     def mode(self) -> Literal["rgb", "grey"]:
         """How the learner wants images stored."""
-        return LEARNERS[self.choice.name].mode
+        return self.choice.settings.mode
 
     @cached_property
-    def precision(self) -> Literal["fp32", "bf16"]:
-        """Of the networks' arithmetic on the device."""
+    def precision(self) -> Precision:
+        """The precision of the networks' arithmetic on the device."""
         asked = self.config.extract.precision
-        return reduced_precision(self.device) if asked == "auto" else asked
+        return reduced_precision(self.device_type) if asked == "auto" else asked
+
+    @property
+    def device_type(self) -> str:
+        """The kind of device, ``cpu`` or ``cuda``."""
+        return self.device_name.partition(":")[0]
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device as PyTorch knows it."""
+        import torch
+
+        return torch.device(self.device_name)
 
     def collection_path(self, name: str) -> Path:
         """Ids, concepts and groups of a collection."""
@@ -247,8 +260,7 @@ class Workspace:
 
     def learner(self) -> Learner:
         """The trained learner, on the device."""
-        _, learner = load_learner(self.artifact("learner").path)
-        return learner.to(self.device)
+        return self._loaded(self.artifact("learner"))
 
     def learners(self) -> list[Learner]:
         """The learner of each feature set, on the device.
@@ -267,7 +279,12 @@ class Workspace:
                 f"features '{label}': no learner of that name is here to encode an image with; "
                 "expected the features of learners"
             )
-        _, learner = load_learner(open_artifact(path, "imageclef train").path)
+        return self._loaded(open_artifact(path, "imageclef train"))
+
+    def _loaded(self, artifact: Artifact) -> Learner:
+        from imageclef.learners.table import load_learner
+
+        _, learner = load_learner(artifact.path)
         return learner.to(self.device)
 
     def features(self, name: str, unit: bool = False) -> FeatureSet:
@@ -302,7 +319,7 @@ class Workspace:
             MissingArtifact: it has not been built.
             ArtifactError: it is damaged.
         """
-        return open_index(self.index_path, str(self.device) if self.config.device != "cpu" else "cpu")
+        return open_index(self.index_path, self.device_name)
 
     def encoder(self) -> Encoder:
         """What encodes images as the configured feature sets do.
@@ -361,15 +378,3 @@ class Workspace:
     def answered(self, collection: str | None) -> list[str]:
         """The collections that runs are written for: the one named, else all but the training collection."""
         return [name for name in self.chosen(collection) if name != TRAIN or collection == TRAIN]
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device = '{name}': expected auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device = '{name}': torch sees no CUDA device here; expected auto or cpu")
-    return device

@@ -35,13 +35,14 @@ def measure(n_images: int) -> dict[str, float]:
     from imageclef.features.extract import extract
     from imageclef.learners.base import Training
     from imageclef.learners.images import DeviceImages, TrainingImages
-    from imageclef.learners.table import choose
+    from imageclef.learners.settings import choose
+    from imageclef.learners.table import create
 
     choice = choose({"name": "aae", "preset": "small", "epochs": 1})
     size = choice.settings.image_size
     drawn = np.random.default_rng(0).integers(0, 256, (n_images, size, size, 3), dtype=np.uint8)
     images = DeviceImages(torch.from_numpy(drawn).permute(0, 3, 1, 2))
-    learner = choice.create(0)
+    learner = create(choice, 0)
     warm = TrainingImages(images, np.arange(min(64, n_images)))
     learner.fit(warm, Training())
     started = time.perf_counter()

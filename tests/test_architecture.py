@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"errors", "threads"},
     {"storage"},
-    {"settings", "toml_tables"},
+    {"devices", "settings", "toml_tables"},
     {"config", "progress"},
     {"data", "demo", "images"},
     {"learners"},

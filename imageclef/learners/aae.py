@@ -15,57 +15,22 @@ Medical Images", CLEF 2018 working notes).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imageclef.learners.encoder_learner import EncoderDecoder, EncoderSettings
+from imageclef.learners.encoder_learner import EncoderDecoder
 from imageclef.learners.networks import Encoder, decoder, initialise
 from imageclef.learners.pixel_range import to_unit_range
-from imageclef.learners.priors import Prior, sample_prior
+from imageclef.learners.priors import sample_prior
+from imageclef.learners.settings import AAESettings
 from imageclef.learners.steps import Batch, Losses, Optimizers, adam
 from imageclef.learners.views import random_crop
-
-
-class AAESettings(EncoderSettings):
-    """Settings of `AAE`.
-
-    Attributes:
-        prior: the distribution that the codes are driven to.
-        discriminator_width: units of the code discriminator's three layers.
-        dropout: in the code discriminator.
-        drift: penalty on the variance of the discriminator's output.
-        learning_rate: of the reconstruction and of the discriminator.
-        regularisation_rate: learning rate of the encoder against the discriminator.
-        betas: of all three optimizers.
-    """
-
-    prior: Prior = "sphere"
-    discriminator_width: int = Field(default=1024, ge=1)
-    dropout: float = Field(default=0.25, ge=0, lt=1)
-    drift: float = Field(default=1e-3, ge=0)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    regularisation_rate: float = Field(default=1e-4, gt=0)
-    betas: tuple[float, float] = (0.5, 0.99)
 
 
 class AAE(EncoderDecoder):
     """Adversarial autoencoder."""
 
-    settings_type = AAESettings
-    small: ClassVar[Mapping[str, Any]] = {
-        "width": 32,
-        "latent_dim": 512,
-        "prior": "normal",
-        "epochs": 12,
-        "batch_size": 64,
-        "learning_rate": 4e-4,
-        "regularisation_rate": 4e-5,
-    }
     settings: AAESettings
 
     def __init__(self, settings: AAESettings) -> None:

@@ -7,17 +7,16 @@ no code of its own. Images arrive as uint8 tensors (n, 3, h, w); features leave 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from imageclef.learners.images import TrainingImages
+from imageclef.learners.settings import LearnerSettings
 from imageclef.progress import Reporter, Silent
-from imageclef.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -39,32 +38,24 @@ class Training:
     reporter: Reporter = field(default_factory=Silent)
 
 
-class LearnerSettings(Settings):
-    """The settings of every learner.
-
-    Attributes:
-        image_size: side of the square images in the store, in pixels.
-    """
-
-    image_size: int
-
-
 class Learner(nn.Module, ABC):
     """The interface of every learner.
 
     Attributes:
-        settings_type: its settings; the defaults are the published sizes, the preset ``paper``.
-        small: what the preset ``small`` changes, so that two cores train it in minutes.
-        mode: how the store keeps images for it.
-        uses_labels: whether it learns from concepts. Only a learner that declares it can read labels.
+        settings: of this learner.
     """
 
-    settings_type: ClassVar[type[LearnerSettings]]
-    small: ClassVar[Mapping[str, Any]]
-    mode: ClassVar[Literal["rgb", "grey"]] = "rgb"
-    uses_labels: ClassVar[bool] = False
-
     settings: LearnerSettings
+
+    @property
+    def mode(self) -> Literal["rgb", "grey"]:
+        """How the store keeps images for this learner."""
+        return self.settings.mode
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether it learns from concepts."""
+        return self.settings.uses_labels
 
     @property
     @abstractmethod
@@ -100,10 +91,3 @@ class Learner(nn.Module, ABC):
     def sheet(self, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """Rows of images that show what was learned, by caption: uint8 (n, 3, h, w)."""
         return {"images": images}
-
-
-def reduced_precision(device: torch.device) -> Literal["fp32", "bf16"]:
-    """Return bf16 where the processor has instructions for it, else fp32, since emulated bf16 is slower."""
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"

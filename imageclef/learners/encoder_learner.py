@@ -5,35 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from imageclef.learners.gradient import GradientLearner
 from imageclef.learners.networks import Encoder
 from imageclef.learners.pixel_range import resize, to_pixels, to_unit_range
-from imageclef.learners.steps import GradientSettings
-
-
-class EncoderSettings(GradientSettings):
-    """The settings of every learner with an encoder.
-
-    Attributes:
-        crop_size: side of the network's input; training takes a random window of the stored image,
-            extraction the whole image at this size.
-        width: channels of the encoder's first level.
-        latent_dim: length of a code.
-    """
-
-    image_size: int = Field(default=72, ge=16)
-    crop_size: int = Field(default=64, ge=16, multiple_of=16)
-    width: int = Field(default=64, ge=1)
-    latent_dim: int = Field(default=1024, ge=1)
-
-    @model_validator(mode="after")
-    def _window_fits(self) -> EncoderSettings:
-        if self.crop_size > self.image_size:
-            raise ValueError(f"crop_size {self.crop_size} is larger than image_size {self.image_size}")
-        return self
+from imageclef.learners.settings import EncoderSettings
 
 
 class EncoderLearner(GradientLearner):

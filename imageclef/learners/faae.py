@@ -15,51 +15,19 @@ as published for the run of 2018.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imageclef.learners.encoder_learner import EncoderDecoder, EncoderSettings
+from imageclef.learners.encoder_learner import EncoderDecoder
 from imageclef.learners.networks import Encoder, initialise
 from imageclef.learners.pixel_range import to_unit_range
-from imageclef.learners.priors import Prior, sample_prior
+from imageclef.learners.priors import sample_prior
+from imageclef.learners.settings import FAAESettings
 from imageclef.learners.steps import Batch, Losses, Optimizers, adam
 from imageclef.learners.views import random_crop
-
-
-class FAAESettings(EncoderSettings):
-    """Settings of `FAAE`.
-
-    Attributes:
-        generator_width: channels of the generator's finest level; the others follow from it.
-        critic_width: channels of the critic's first level.
-        prior: the distribution of the codes.
-        dropout: behind the generator's linear layer.
-        gradient_penalty: weight of the penalty that keeps the critic smooth.
-        penalty_every: batches from one penalty to the next, which then weighs as many times more: the
-            "lazy regularisation" of Karras et al. 2020, for it costs as much as all the rest.
-        drift: penalty on the square of the critic's output for real images.
-        cosine: weight of the cosine distance in the encoder's loss.
-        learning_rate: of the generator and the encoder.
-        critic_learning_rate: of the critic.
-        betas: of all three optimizers.
-    """
-
-    generator_width: int = Field(default=32, ge=1)
-    critic_width: int = Field(default=32, ge=1)
-    prior: Prior = "sphere"
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    gradient_penalty: float = Field(default=10.0, ge=0)
-    penalty_every: int = Field(default=1, ge=1)
-    drift: float = Field(default=1e-3, ge=0)
-    cosine: float = Field(default=1e-3, ge=0)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    critic_learning_rate: float = Field(default=3e-4, gt=0)
-    betas: tuple[float, float] = (0.5, 0.99)
 
 
 class Levels(NamedTuple):
@@ -72,18 +40,6 @@ class Levels(NamedTuple):
 class FAAE(EncoderDecoder):
     """Flipped adversarial autoencoder."""
 
-    settings_type = FAAESettings
-    small: ClassVar[Mapping[str, Any]] = {
-        "width": 32,
-        "latent_dim": 512,
-        "generator_width": 16,
-        "critic_width": 16,
-        "penalty_every": 4,
-        "epochs": 6,
-        "batch_size": 64,
-        "learning_rate": 1e-3,
-        "critic_learning_rate": 2e-3,
-    }
     settings: FAAESettings
     n_steps: Tensor
 

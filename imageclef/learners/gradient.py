@@ -14,7 +14,8 @@ from torch import Tensor
 from imageclef.learners.base import Learner, Training
 from imageclef.learners.images import TrainingImages
 from imageclef.learners.processes import average_over_processes
-from imageclef.learners.steps import Batch, GradientSettings, Losses, Optimizers
+from imageclef.learners.settings import GradientSettings
+from imageclef.learners.steps import Batch, Losses, Optimizers
 from imageclef.learners.training import train
 
 

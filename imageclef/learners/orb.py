@@ -13,21 +13,21 @@ visual words; Arandjelovic and Zisserman 2012 for the square root.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from imageclef.errors import TrainingError
-from imageclef.learners.base import Learner, LearnerSettings, Training
+from imageclef.learners.base import Learner, Training
 from imageclef.learners.images import TrainingImages
+from imageclef.learners.settings import ORBSettings
 
 _BITS = 256
 _BLOCK = 256
@@ -36,37 +36,9 @@ Descriptors: TypeAlias = NDArray[Any]
 """uint8 (n_keypoints, 32): 256 bits a row."""
 
 
-class ORBSettings(LearnerSettings):
-    """Settings of `ORB`.
-
-    Attributes:
-        image_size: ORB finds next to nothing in images smaller than about 200 pixels.
-        n_words: size of the vocabulary.
-        n_keypoints: most keypoints kept in an image, the strongest first.
-        fast_threshold: contrast that makes a corner; lower finds more in flat images.
-        edge_threshold: pixels from the border within which nothing is looked for.
-        sample_images: images whose descriptors the vocabulary is learned from.
-        sample_descriptors: descriptors it is learned from.
-        weighting: none (counts); max (by the largest count); tf-idf (Euclidean length one); sqrt (square root
-            of the shares).
-    """
-
-    image_size: int = Field(default=256, ge=64)
-    n_words: int = Field(default=512, ge=2)
-    n_keypoints: int = Field(default=1000, ge=1)
-    fast_threshold: int = Field(default=5, ge=1)
-    edge_threshold: int = Field(default=16, ge=0)
-    sample_images: int = Field(default=25_000, ge=1)
-    sample_descriptors: int = Field(default=500_000, ge=2)
-    weighting: Literal["none", "max", "tf-idf", "sqrt"] = "sqrt"
-
-
 class ORB(Learner):
     """ORB bag of visual words."""
 
-    settings_type = ORBSettings
-    small: ClassVar[Mapping[str, Any]] = {"sample_descriptors": 100_000}
-    mode = "grey"
     settings: ORBSettings
     words: Tensor
     idf: Tensor

@@ -9,43 +9,27 @@ Reference: Halko, Martinsson and Tropp 2011, "Finding structure with randomness"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from imageclef.errors import TrainingError
-from imageclef.learners.base import Learner, LearnerSettings, Training
+from imageclef.learners.base import Learner, Training
 from imageclef.learners.images import Images, TrainingImages
 from imageclef.learners.pixel_range import resize, to_pixels, to_unit_range
+from imageclef.learners.settings import PCASettings
 from imageclef.progress import Advance
 
 _BLOCK = 512
 _OVERSAMPLING = 16
 
 
-class PCASettings(LearnerSettings):
-    """Settings of `PCA`.
-
-    Attributes:
-        n_components: number of components.
-        iterations: passes of subspace iteration after the first; each sharpens the trailing components.
-    """
-
-    image_size: int = Field(default=64, ge=1)
-    n_components: int = Field(default=1024, ge=1)
-    iterations: int = Field(default=4, ge=0)
-
-
 class PCA(Learner):
     """Principal components of RGB pixels."""
 
-    settings_type = PCASettings
-    small: ClassVar[Mapping[str, Any]] = {"n_components": 128}
     settings: PCASettings
     mean: Tensor
     components: Tensor

@@ -5,29 +5,17 @@ Nothing is learned. It is the row that every results table is held against.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from pydantic import Field
 from torch import Tensor
 
-from imageclef.learners.base import Learner, LearnerSettings, Training
+from imageclef.learners.base import Learner, Training
 from imageclef.learners.images import TrainingImages
 from imageclef.learners.pixel_range import resize
-
-
-class PixelsSettings(LearnerSettings):
-    """Settings of `Pixels`."""
-
-    image_size: int = Field(default=32, ge=1)
+from imageclef.learners.settings import PixelsSettings
 
 
 class Pixels(Learner):
     """Grey pixels, mean removed."""
 
-    settings_type = PixelsSettings
-    small: ClassVar[Mapping[str, Any]] = {}
-    mode = "grey"
     settings: PixelsSettings
 
     def __init__(self, settings: PixelsSettings) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Prior = Literal["sphere", "normal", "uniform", "rectified-normal", "bernoulli"]
+from imageclef.learners.settings import Prior
 
 
 def sample_prior(prior: Prior, n: int, n_codes: int, generator: torch.Generator | None = None) -> Tensor:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 
-Schedule = Literal["constant", "cosine"]
+from imageclef.learners.settings import Schedule
 
 
 def rate_factor(update: int, n_updates: int, warmup: float, schedule: Schedule) -> float:

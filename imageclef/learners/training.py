@@ -28,7 +28,8 @@ from imageclef.learners.processes import average_buffers, average_over_processes
 from imageclef.learners.processes import n_processes as processes_together
 from imageclef.learners.processes import rank as rank_here
 from imageclef.learners.schedule import rate_factor, set_rates
-from imageclef.learners.steps import Batch, GradientSettings, Optimizers, Step
+from imageclef.learners.settings import GradientSettings
+from imageclef.learners.steps import Batch, Optimizers, Step
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_EVERY = 300.0

@@ -85,7 +85,7 @@ def classify(
         vocabulary,
         window,
         own,
-        str(workspace.device),
+        workspace.device_name,
         reporter=reporter or Silent(),
     )
     artifact = _fitted(workspace, name, task, digest, report, force)
@@ -159,7 +159,7 @@ def _fitted(
         "detector": {"name": name, **_by_content(task.settings)},
         "split": config.split.model_dump(),
         "edition": workspace.edition.name,
-        "device": workspace.device.type,
+        "device": workspace.device_type,
     }
     collection = workspace.artifact("collection", TRAIN)
     listed = collection.digest_of("ids.txt", "concepts.tsv", "groups.csv")
@@ -210,7 +210,7 @@ def _nearest(workspace: Workspace, data: Labelled, queries: FeatureSet) -> Neare
     """The nearest of some labelled training images to each of some images."""
     trained = workspace.features(TRAIN, unit=True).features
     ids = [str(row) for row in data.rows]
-    index = Index.of(trained[data.rows], ids, "cosine", str(workspace.device))
+    index = Index.of(trained[data.rows], ids, "cosine", workspace.device_name)
     similarity, found = index.search(queries.features[slice(None)], 1)
     return Nearest(data.labels[found[:, 0]], similarity[:, 0])
 

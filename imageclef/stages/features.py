@@ -36,7 +36,7 @@ def extract(
             {
                 "output": config.extract.output,
                 "precision": workspace.precision,
-                "device": workspace.device.type,
+                "device": workspace.device_type,
             },
             {
                 "learner": workspace.artifact("learner").digest,
@@ -51,7 +51,7 @@ def extract(
         store = workspace.store(name)
         images = on_device(store, store.images, workspace.device)
         width = width_of(learner, images, config.extract.output)
-        needs, device = 4 * len(store) * width, str(workspace.device)
+        needs, device = 4 * len(store) * width, workspace.device_name
         with building(path, recipe, needs=needs, scratch=(ROWS_DONE,), force=force, device=device) as folder:
             features = begun(folder, store.ids, width)
             with (reporter or Silent()).progress(f"extracting {name}", len(store), "images") as advance:

@@ -123,7 +123,7 @@ def _held_out(workspace: Workspace, features: FeatureSet, data: Labelled) -> _Ne
     """The neighbours of the held-out images in the other part."""
     fitted, tuned, matrix = data.train, data.validation, features.features
     ids = [features.ids[row] for row in fitted.rows]
-    index = Index.of(matrix[fitted.rows], ids, workspace.config.index.metric, str(workspace.device))
+    index = Index.of(matrix[fitted.rows], ids, workspace.config.index.metric, workspace.device_name)
     distances, rows = index.search(matrix[tuned.rows], max(workspace.config.knn.ks))
     return _Neighbours([features.ids[row] for row in tuned.rows], rows, distances, fitted.labels)
 

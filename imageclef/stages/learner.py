@@ -20,7 +20,7 @@ from imageclef.data.vocabulary import Vocabulary
 from imageclef.learners.base import Learner, Training
 from imageclef.learners.history import HISTORY, TENSORBOARD
 from imageclef.learners.images import TrainingImages, on_device
-from imageclef.learners.table import save_learner
+from imageclef.learners.table import create, save_learner
 from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.labelled import held_out_rows, required_concepts
@@ -66,7 +66,7 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
             "learner": workspace.choice.name,
             **workspace.choice.settings.model_dump(),
             "precision": workspace.precision,
-            "device": workspace.device.type,
+            "device": workspace.device_type,
         },
         inputs,
         config.seed,
@@ -75,10 +75,10 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
     if not force and up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
         return report.done("imageclef extract")
-    learner = workspace.choice.create(config.seed)
+    learner = create(workspace.choice, config.seed)
     # A checkpoint has each weight, its average and three moments; there are two while one replaces the other.
     needs = 10 * sum(tensor.nbytes for tensor in learner.state_dict().values())
-    about: dict[str, Any] = {"device": str(workspace.device), "threads": torch.get_num_threads()}
+    about: dict[str, Any] = {"device": workspace.device_name, "threads": torch.get_num_threads()}
     with building(
         path, recipe, needs=needs, scratch=(CHECKPOINT,), logs=_LOGS, force=force, **about
     ) as folder:

@@ -13,7 +13,8 @@ from imageclef.errors import DataError
 from imageclef.features.encoding import Encoder, as_image
 from imageclef.images.digests import Digests
 from imageclef.images.pool import decode_guarded
-from imageclef.learners.pixels import Pixels, PixelsSettings
+from imageclef.learners.pixels import Pixels
+from imageclef.learners.settings import PixelsSettings
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from imageclef.errors import TrainingError
 from imageclef.features import extract as bulk
 from imageclef.features.extract import ROWS_DONE, begun, extract, features_of, row_ranges, width_of
 from imageclef.learners.images import DeviceImages
-from imageclef.learners.pixels import Pixels, PixelsSettings
-from imageclef.learners.table import choose, load_learner, save_learner
+from imageclef.learners.pixels import Pixels
+from imageclef.learners.settings import PixelsSettings, choose
+from imageclef.learners.table import create, load_learner, save_learner
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (7, 3, 8, 8), dtype=np.uint8))
 
@@ -42,7 +43,7 @@ def test_a_learner_without_levels_cannot_pool() -> None:
 
 def test_pooled_levels_are_as_wide_as_they_say() -> None:
     tiny = {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "discriminator_width": 8}
-    learner = choose({"name": "aae", **tiny}).create(0).eval()
+    learner = create(choose({"name": "aae", **tiny}), 0).eval()
     images = DeviceImages(torch.zeros(2, 3, 20, 20, dtype=torch.uint8))
     assert width_of(learner, images, "codes") == 8
     assert width_of(learner, images, "pooled") == 4 * 4 * (4 + 8 + 8)
@@ -135,7 +136,7 @@ into.flush()
 
 def test_processes_that_share_the_rows_write_what_one_writes(tmp_path: Path) -> None:
     tiny = {"image_size": 20, "crop_size": 16, "width": 4, "latent_dim": 8, "discriminator_width": 8}
-    learner = choose({"name": "aae", **tiny}).create(0).eval()
+    learner = create(choose({"name": "aae", **tiny}), 0).eval()
     save_learner(tmp_path, "aae", learner)
     images = np.random.default_rng(0).integers(0, 256, (22, 3, 20, 20), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
@@ -173,7 +174,7 @@ def test_a_range_that_begins_within_a_batch_is_an_error() -> None:
 
 def test_pooled_features_are_the_means_of_quadrants() -> None:
     tiny = {"image_size": 64, "crop_size": 64, "width": 2, "latent_dim": 8, "discriminator_width": 8}
-    learner = choose({"name": "aae", **tiny}).create(0).eval()
+    learner = create(choose({"name": "aae", **tiny}), 0).eval()
     images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 3, 64, 64), dtype=np.uint8))
     levels, x = [], images.float() / 127.5 - 1
     with torch.inference_mode():

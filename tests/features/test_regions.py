@@ -9,7 +9,8 @@ from imageclef.errors import ConfigError
 from imageclef.features.regions import Regions, agreement, mean_spatial_features
 from imageclef.learners.base import Learner
 from imageclef.learners.images import DeviceImages
-from imageclef.learners.table import choose
+from imageclef.learners.settings import choose
+from imageclef.learners.table import create
 
 SIZE = 64
 
@@ -23,7 +24,7 @@ def aae() -> Learner:
         "latent_dim": 64,
         "epochs": 0,
     }
-    return choose(settings).create(0).eval()
+    return create(choose(settings), 0).eval()
 
 
 def noise(n: int, seed: int) -> torch.Tensor:
@@ -81,7 +82,7 @@ def test_the_object_that_two_images_share_is_where_they_agree() -> None:
 
 
 def test_a_learner_without_positions_has_no_maps() -> None:
-    learner = choose({"name": "pixels"}).create(0)
+    learner = create(choose({"name": "pixels"}), 0)
     assert mean_spatial_features(learner, DeviceImages(noise(4, 0))) is None
 
 
@@ -110,4 +111,4 @@ def test_what_has_no_regions_says_why() -> None:
     with pytest.raises(ConfigError, match="'pooled': regions are those of codes"):
         Regions.of([aae()], "pooled", images)
     with pytest.raises(ConfigError, match="Pixels: its features have no place in the picture"):
-        Regions.of([choose({"name": "pixels"}).create(0)], "codes", images)
+        Regions.of([create(choose({"name": "pixels"}), 0)], "codes", images)

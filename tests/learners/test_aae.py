@@ -3,8 +3,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from imageclef.learners.aae import AAE, AAESettings
+from imageclef.learners.aae import AAE
 from imageclef.learners.pixel_range import to_unit_range
+from imageclef.learners.settings import AAESettings
 from imageclef.learners.steps import Batch
 from tests.learners.drawing import blobs
 

@@ -14,7 +14,8 @@ from imageclef.learners.base import Learner, Training
 from imageclef.learners.gradient import GradientLearner
 from imageclef.learners.history import HISTORY
 from imageclef.learners.images import DeviceImages
-from imageclef.learners.table import LEARNERS, choose, load_learner, save_learner
+from imageclef.learners.settings import choose
+from imageclef.learners.table import LEARNERS, create, load_learner, save_learner
 from tests.learners.drawing import blobs
 
 
@@ -30,7 +31,7 @@ def lowered(name: str) -> str | None:
 
 def fitted(name: str, seed: int = 0, folder: Path | None = None, **changes: object) -> Learner:
     choice = choose({"name": name, "preset": "small", **tiny(name), **changes})
-    learner = choice.create(seed)
+    learner = create(choice, seed)
     learner.fit(DeviceImages(blobs(40, choice.settings.image_size)), Training(seed=seed, folder=folder))
     return learner.eval()
 
@@ -139,7 +140,7 @@ def test_training_lowers_its_loss(name: str, tmp_path: Path) -> None:
 def test_no_epochs_leave_the_network_as_drawn(name: str) -> None:
     if not issubclass(LEARNERS[name], GradientLearner):
         pytest.skip("not a network")
-    drawn = choose({"name": name, **tiny(name)}).create(0).state_dict()
+    drawn = create(choose({"name": name, **tiny(name)}), 0).state_dict()
     for key, tensor in fitted(name, epochs=0).state_dict().items():
         assert torch.equal(tensor, drawn[key]), key
 
@@ -159,7 +160,7 @@ def test_too_few_images_are_refused(name: str) -> None:
         pytest.skip("one image is enough")
     choice = choose({"name": name, **tiny(name)})
     with pytest.raises(TrainingError, match=r"^3 images"):
-        choice.create(0).fit(DeviceImages(blobs(3, choice.settings.image_size)), Training())
+        create(choice, 0).fit(DeviceImages(blobs(3, choice.settings.image_size)), Training())
 
 
 def test_a_loss_that_is_not_finite_stops_training(name: str) -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from imageclef.learners.faae import FAAE, FAAESettings, Levels, PixelNorm
+from imageclef.learners.faae import FAAE, Levels, PixelNorm
+from imageclef.learners.settings import FAAESettings
 from imageclef.learners.steps import Batch
 from tests.learners.drawing import blobs
 

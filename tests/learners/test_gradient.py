@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -20,8 +19,8 @@ from imageclef.learners.gradient import GradientLearner
 from imageclef.learners.history import HISTORY
 from imageclef.learners.images import DeviceImages, TrainingImages
 from imageclef.learners.pixel_range import to_unit_range
-from imageclef.learners.steps import Batch, GradientSettings, Losses, Optimizers, adam
-from imageclef.learners.table import LEARNERS
+from imageclef.learners.settings import SETTINGS, GradientSettings
+from imageclef.learners.steps import Batch, Losses, Optimizers, adam
 from tests.learners.drawing import blobs
 
 
@@ -34,8 +33,6 @@ class TinySettings(GradientSettings):
 class Tiny(GradientLearner):
     """Predicts the mean colour of an image from its pixels."""
 
-    settings_type = TinySettings
-    small: ClassVar[dict[str, object]] = {}
     settings: TinySettings
 
     def __init__(self, **changes: object) -> None:
@@ -208,4 +205,4 @@ def test_a_learner_that_does_not_declare_it_gets_no_labels() -> None:
 
 
 def test_the_learners_that_use_labels_are_known() -> None:
-    assert {name for name, kind in LEARNERS.items() if kind.uses_labels} == set()
+    assert {name for name, kind in SETTINGS.items() if kind.uses_labels} == set()

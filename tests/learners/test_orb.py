@@ -8,7 +8,8 @@ import torch
 from imageclef.errors import TrainingError
 from imageclef.learners.base import Training
 from imageclef.learners.images import DeviceImages
-from imageclef.learners.orb import ORB, ORBSettings
+from imageclef.learners.orb import ORB
+from imageclef.learners.settings import ORBSettings
 from tests.learners.drawing import blobs
 
 TINY = {"image_size": 96, "n_words": 6, "n_keypoints": 40, "fast_threshold": 20, "edge_threshold": 31}

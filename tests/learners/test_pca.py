@@ -8,8 +8,9 @@ from sklearn import decomposition
 
 from imageclef.learners.base import Training
 from imageclef.learners.images import DeviceImages
-from imageclef.learners.pca import PCA, PCASettings
+from imageclef.learners.pca import PCA
 from imageclef.learners.pixel_range import to_unit_range
+from imageclef.learners.settings import PCASettings
 from tests.learners.drawing import blobs
 
 TINY = {"image_size": 12, "n_components": 5}

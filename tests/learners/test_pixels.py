@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from imageclef.learners.pixels import Pixels, PixelsSettings
+from imageclef.learners.pixels import Pixels
+from imageclef.learners.settings import PixelsSettings
 from tests.learners.drawing import blobs
 
 TINY = {"image_size": 8}

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from imageclef.errors import ConfigError
-from imageclef.learners.table import LEARNERS, choose
+from imageclef.learners.settings import SETTINGS, choose
+from imageclef.learners.table import LEARNERS
 
 
 @pytest.mark.parametrize("name", list(LEARNERS))
@@ -43,3 +44,7 @@ def test_a_wrong_table_is_one_line(table: dict[str, object], message: str) -> No
 def test_a_setting_of_another_learner_is_told_whose_it_is() -> None:
     with pytest.raises(ConfigError, match="'n_components' is a setting of pca, not of aae; expected one of"):
         choose({"name": "aae", "n_components": 3})
+
+
+def test_every_learner_has_settings_and_a_class() -> None:
+    assert list(LEARNERS) == list(SETTINGS)

@@ -14,6 +14,7 @@ from imageclef.learners.base import Learner, Training
 from imageclef.learners.checkpoint import load_tensors
 from imageclef.learners.history import HISTORY
 from imageclef.learners.images import DeviceImages
+from imageclef.learners.table import create
 from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Silent
 from tests.learners.drawing import blobs
@@ -26,7 +27,7 @@ class Interrupted(Exception):
 
 def interrupted_after(batches: int, name: str, folder: Path) -> None:
     """Train, and stop as by a kill after so many batches."""
-    learner = choose({"name": name, **tiny(name)}).create(0)
+    learner = create(choose({"name": name, **tiny(name)}), 0)
     step, left = learner.step, [batches]
 
     def stepping(*arguments: object) -> object:
@@ -69,7 +70,7 @@ def test_a_damaged_checkpoint_is_said_and_begun_anew(tmp_path: Path) -> None:
             said.append(message)
 
     choice = choose({"name": "aae", **tiny("aae")})
-    learner: Learner = choice.create(0)
+    learner: Learner = create(choice, 0)
     images = DeviceImages(blobs(40, choice.settings.image_size))
     learner.fit(images, Training(seed=0, folder=tmp_path, reporter=Listening()))
     (message,) = said
@@ -83,7 +84,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path: Path) -> None:
     """The losses of an epoch may be finite when its last update is not."""
     fitted("aae", folder=tmp_path, epochs=1)
     good = (tmp_path / CHECKPOINT).read_bytes()
-    learner = choose({"name": "aae", **tiny("aae")}).create(0)
+    learner = create(choose({"name": "aae", **tiny("aae")}), 0)
     step, left = learner.step, [5]
 
     def stepping(*arguments: object) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imageclef.config import load_config, with_profile
 from imageclef.images.dicom.choice import FrameChoice
 from imageclef.images.dicom.windows import read_window
-from imageclef.learners.table import choose
+from imageclef.learners.settings import choose
 from tests.fuzz.target import Case, Target
 
 _SET = b"\n--set "
