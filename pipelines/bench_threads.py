@@ -1,7 +1,8 @@
-"""Training and extraction beside another busy process, by how the threads of OpenMP wait: a table of ratios.
+"""Training, extraction, solver and search beside another busy process, by how the threads of OpenMP wait.
 
-Each cell is measured in a process of its own: images a second of the AAE preset `small` on drawn pixels,
-median of the rounds, as a ratio to the quiet machine with the default of OpenMP.
+Each cell is measured in a process of its own, on drawn data: images a second of the AAE preset `small`, fits
+of 100 concepts on 4,000 x 256 features, exact queries among 20,000 x 256 rows; the median of the rounds, and
+its ratio to the quiet machine with the default of OpenMP.
 
     python pipelines/bench_threads.py --images 512 --rounds 3
 """
@@ -31,12 +32,14 @@ def measure(n_images: int) -> dict[str, float]:
 
     import numpy as np
     import torch
+    from scipy.sparse import csr_array
 
+    from imageclef.detectors.logistic import LogisticRegression
     from imageclef.features.extract import extract
     from imageclef.learners.base import Training
     from imageclef.learners.images import DeviceImages, TrainingImages
-    from imageclef.learners.settings import choose
-    from imageclef.learners.table import create
+    from imageclef.learners.table import choose
+    from imageclef.retrieval.index import Index
 
     choice = choose({"name": "aae", "preset": "small", "epochs": 1})
     size = choice.settings.image_size
@@ -58,8 +61,22 @@ def measure(n_images: int) -> dict[str, float]:
         batch_size=64,
         advance=lambda n: None,
     )
+    extracted = time.perf_counter()
+    rng = np.random.default_rng(0)
+    features, labels = rng.standard_normal((4000, 256), np.float32), rng.random((4000, 100)) < 0.1
+    begun = time.perf_counter()
+    LogisticRegression(0.01).fit(features, csr_array(labels))
+    solved = time.perf_counter()
+    index = Index.of(rng.standard_normal((20_000, 256), np.float32), list(map(str, range(20_000))), "l2")
+    searched = time.perf_counter()
+    index.search(features[:1000], 10)
     ended = time.perf_counter()
-    return {"training": n_images / (trained - started), "extraction": n_images / (ended - trained)}
+    return {
+        "training, images/s": n_images / (trained - started),
+        "extraction, images/s": n_images / (extracted - trained),
+        "solver, concepts/s": 100 / (solved - begun),
+        "search, queries/s": 1000 / (ended - searched),
+    }
 
 
 @contextmanager
@@ -107,10 +124,10 @@ def main() -> None:
                     for work, rate in measured_apart(arguments.images, settings).items():
                         cells.setdefault((name, busy, work), []).append(rate)
     rates = {cell: statistics.median(found) for cell, found in cells.items()}
-    print("| threads | work | quiet, images/s | busy, images/s | quiet, ratio | busy, ratio |")
+    print("| threads | work | quiet | busy | quiet, ratio | busy, ratio |")
     print("|---|---|---|---|---|---|")
     for name in SETTINGS:
-        for work in ("training", "extraction"):
+        for work in dict.fromkeys(work for _, _, work in rates):
             quiet, busy = rates[name, False, work], rates[name, True, work]
             base = rates["OpenMP's default", False, work]
             print(f"| {name} | {work} | {quiet:.1f} | {busy:.1f} | {quiet / base:.2f} | {busy / base:.2f} |")
