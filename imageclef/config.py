@@ -20,6 +20,9 @@ from imageclef.settings import Settings, parse_settings
 from imageclef.toml_tables import read_table, set_value
 
 DEFAULT_PATH = Path("imageclef.toml")
+DEFAULT_EDITION = "2018"
+"""Whose run files are written and scored, unless the configuration says otherwise."""
+
 _MOST_LETTERS = 180
 """Of a file's name; file systems take 255 bytes, and hidden siblings have longer names."""
 
@@ -210,7 +213,7 @@ class Config(Settings):
     workspace: Path = Path("artifacts")
     seed: int = Field(default=0, ge=0)
     device: str = "auto"
-    edition: Edition = "2018"
+    edition: Edition = DEFAULT_EDITION
     collections: dict[ArtifactName, CollectionSettings] = Field(default={})
     learner: dict[str, Any] = Field(default={"name": "aae", "preset": "small"})
     features: tuple[ArtifactName, ...] = ()

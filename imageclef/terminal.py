@@ -123,6 +123,8 @@ def print_report(report: Report) -> None:
     else:
         for text in _figures(report.figures):
             line("found", text)
+        for name, member in report.figures.get("members", {}).items():
+            line("member", f"{name}: weight {_rounded(member['weight'])}, alone {_rounded(member['alone'])}")
     if report.next:
         line("next", report.next, "cyan")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,9 @@ _CONFIGURED = {"config": ConfigOption, "overrides": SetOption, "device": DeviceO
 _PROFILED = {**_CONFIGURED, "profile": ProfileOption}
 _PRINTED = {"as_json": JsonOption, "quiet": QuietOption}
 
+_OR = "   or   "
+"""Between the commands of a hint."""
+
 Command = Callable[..., dict[str, Any] | None]
 
 
@@ -72,6 +76,7 @@ def stage_command(
     configured: bool = True,
     profiles: bool = False,
     writes: bool = False,
+    by_edition: bool = False,
 ) -> Callable[[Command], Command]:
     """Make a command of a function that is named as its stage is.
 
@@ -80,10 +85,12 @@ def stage_command(
         name: of the command, where it is not that of the stage.
         configured: whether the stage works by the configuration.
         profiles: whether it may work on the feature sets of a profile.
+        by_edition: whether all that the stage takes from the configuration is the edition.
         writes: whether it writes what an earlier call may have written, so that ``--force`` makes sense.
     """
     shared = (_PROFILED if profiles else _CONFIGURED) if configured else {}
-
+    if by_edition:
+        shared, configured = {"config": ConfigOption, "overrides": SetOption}, False
     forced = {"force": ForceOption} if writes else {}
 
     def add(declared: Command) -> Command:
@@ -134,14 +141,21 @@ def call(
     from imageclef.terminal import reporter
 
     function: Callable[..., Report] = getattr(stages, stage)
-    if configured:
-        from imageclef.config import load_config, with_profile
+    if not configured and "edition" in inspect.signature(function).parameters and "edition" not in arguments:
+        from imageclef.config import load_config
 
+        arguments["edition"] = load_config(config, overrides or []).edition
+    if configured:
+        from imageclef.config import DEFAULT_PATH, load_config, with_profile
+
+        if config is None and not overrides and not quiet and not DEFAULT_PATH.exists():
+            typer.echo(f"imageclef: no {DEFAULT_PATH} in this folder; the defaults are used", err=True)
         asked = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
         arguments = {"config": with_profile(asked, profile), **arguments}
     if "reporter" in inspect.signature(function).parameters:
         arguments = {**arguments, "reporter": reporter(silent=quiet or as_json)}
     report = function(**arguments)
+    report.next = _as_asked(report.next, config, overrides or [], profile)
     if as_json:
         typer.echo(json.dumps(_flat(report)))
     elif not quiet:
@@ -150,6 +164,19 @@ def call(
         print_report(report)
     if not report.ok:
         sys.exit(1)
+
+
+def _as_asked(hint: str, config: Path | None, overrides: list[str], profile: str | None) -> str:
+    """The commands of a hint with the options that this call was given."""
+    options = [] if config is None else ["-c", str(config)]
+    options += [part for override in overrides for part in ("--set", override)]
+    commands = hint.split(_OR) if hint else []
+    own = [shlex.join(options), shlex.join([*options, *(["--profile", profile] if profile else [])])]
+    return _OR.join(f"{one} {own[_takes_profile(one)]}".strip() for one in commands)
+
+
+def _takes_profile(hint: str) -> bool:
+    return hint.split()[1] in ("classify", "index", "knn", "similar", "serve")
 
 
 def _flat(report: Report) -> dict[str, Any]:

@@ -9,7 +9,12 @@ import typer
 
 from imageclef.cli.calling import stage_command
 
-EditionOption = Annotated[str, typer.Option("--edition", help="Whose rules: 2018 to 2026.", metavar="YEAR")]
+EditionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--edition", help="Whose rules, 2017 to 2026; by default the configured ones.", metavar="YEAR"
+    ),
+]
 OutOption = Annotated[Path, typer.Option(help="The run to write.", metavar="RUN")]
 
 
@@ -21,35 +26,35 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _add_scores(app: typer.Typer) -> None:
-    @stage_command(app, configured=False)
+    @stage_command(app, by_edition=True)
     def validate(
         run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
         ids: Annotated[Path, typer.Option(help="A concept list, or a file of ids.", metavar="LIST")],
-        edition: EditionOption = "2018",
+        edition: EditionOption = None,
     ) -> None:
         """Refuse what the organisers refuse."""
 
-    @stage_command(app, configured=False)
+    @stage_command(app, by_edition=True)
     def evaluate(
         run: Annotated[Path, typer.Argument(help="A run file.", show_default=False)],
         truth: Annotated[
             Path, typer.Argument(help="The concept list of the same images.", show_default=False)
         ],
-        edition: EditionOption = "2018",
+        edition: EditionOption = None,
         manual: Annotated[
             Path | None, typer.Option(help="Manual concepts, for 2025 and 2026.", metavar="FILE")
         ] = None,
     ) -> None:
         """Score a run as the organisers do."""
 
-    @stage_command(app, "report", configured=False, writes=True)
+    @stage_command(app, "report", by_edition=True, writes=True)
     def report_runs(
         runs: Annotated[list[Path], typer.Argument(help="Run files of the same images.", show_default=False)],
         truth: Annotated[Path, typer.Option(help="The concept list of these images.", metavar="LIST")],
         out: Annotated[
             Path, typer.Option(help="The page; a JSON file is written beside it.", metavar="HTML")
         ],
-        edition: EditionOption = "2018",
+        edition: EditionOption = None,
         images: Annotated[Path | None, typer.Option(help="For thumbnails.", metavar="FOLDER")] = None,
         groups: Annotated[
             Path | None,
@@ -66,11 +71,11 @@ def _add_scores(app: typer.Typer) -> None:
 
 
 def _add_joins(app: typer.Typer) -> None:
-    @stage_command(app, configured=False, writes=True)
+    @stage_command(app, by_edition=True, writes=True)
     def merge(
         runs: Annotated[list[Path], typer.Argument(help="Run files.", show_default=False)],
         out: OutOption,
-        edition: EditionOption = "2018",
+        edition: EditionOption = None,
         how: Annotated[str, typer.Option(help="union, intersection, majority or vote.")] = "union",
         weights: Annotated[
             list[float] | None, typer.Option("--weight", help="For the vote: one for each run.")

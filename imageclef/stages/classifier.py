@@ -31,7 +31,7 @@ from imageclef.runs.runfile import run_name
 from imageclef.runs.scores import Scores
 from imageclef.settings import Settings
 from imageclef.stages.labelled import labelled, required_concepts, rows_read
-from imageclef.stages.publish import found_run, publish_run, run_recipe
+from imageclef.stages.publish import found_run, publish_run, run_recipe, score_command
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Artifact, Recipe, building, open_artifact, up_to_date
 from imageclef.storage.checksums import file_digest
@@ -112,7 +112,7 @@ def classify(
         beside = (artifact.path / _CONCEPTS,)
         runs.append(publish_run(workspace, target, part, held_part, name_at, about, report, recipe, beside))
     report.figures["held_out"] = held_out
-    return report.done(f"imageclef evaluate {shown(runs[0])} TRUTH" if runs else "")
+    return report.done(score_command(workspace, targets[0][0].name, runs[0]) if runs else "")
 
 
 def _asked(config: Config, top: int | None, offset: int | None) -> Config:

@@ -32,10 +32,11 @@ from imageclef.runs.parts import (
     same_images,
     write_parts,
 )
-from imageclef.runs.publishing import publishing, require_new_or_ours
+from imageclef.runs.publishing import publishing, read_facts, require_new_or_ours
 from imageclef.runs.runfile import check_run, write_submission_zip
 from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import required_concepts
+from imageclef.stages.publish import score_command
 from imageclef.stages.report import Report, count_of, name_some, shown
 from imageclef.storage.checksums import file_digest
 from imageclef.workspace import TRAIN, Collection, Workspace
@@ -92,7 +93,13 @@ def ensemble(
         "made_from": {name: file_digest(path) for name, path in named.items()},
     }
     _write(out, test, held, edition, report, force)
-    return report.done(f"imageclef evaluate {shown(out)} TRUTH --edition {edition.name}")
+    return report.done(_next(workspace, list(runs), out))
+
+
+def _next(workspace: Workspace, runs: list[Path], out: Path) -> str:
+    """The command that scores the joined run, where it is known whose images it answers."""
+    name = read_facts(runs[0].with_suffix(".json")).get("collection")
+    return score_command(workspace, str(name), out) if name in workspace.config.collections else ""
 
 
 def _write(out: Path, test: Part, held: Part, edition: Edition, report: Report, force: bool) -> None:

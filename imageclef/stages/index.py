@@ -22,7 +22,7 @@ from imageclef.retrieval.index_artifact import (
     change_index,
 )
 from imageclef.settings import parse_settings
-from imageclef.stages.report import Report, count_of, shown
+from imageclef.stages.report import Report, command, count_of, shown
 from imageclef.storage.artifacts import verify
 from imageclef.workspace import TRAIN, Workspace
 
@@ -200,4 +200,5 @@ def _up_to_date(workspace: Workspace, digest: str) -> StoredIndex | None:
 
 def _described(report: Report, stored: StoredIndex) -> Report:
     report.figures |= stored.facts()
-    return report.done("imageclef knn   or   imageclef similar IMAGE")
+    first = stored.index.names[0] if stored.index.names else "ID"
+    return report.done(f"imageclef knn   or   {command('similar', '--id', first)}")

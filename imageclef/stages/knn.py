@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -23,7 +24,7 @@ from imageclef.runs.parts import Part
 from imageclef.runs.runfile import knn_run_name
 from imageclef.runs.scores import Scores
 from imageclef.stages.labelled import labelled, required_concepts
-from imageclef.stages.publish import found_run, publish_run, run_recipe
+from imageclef.stages.publish import found_run, publish_run, run_recipe, score_command
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.workspace import TRAIN, Workspace
 
@@ -107,7 +108,8 @@ def knn(
         part = _voted(workspace, choice, neighbours, vocabulary)
         publish_run(workspace, target, part, held_part, name_at, about, report, recipe)
     report.figures["held_out"] = figures
-    return report.done(f"imageclef evaluate {report.runs[0]} TRUTH" if report.runs else "")
+    runs = report.runs
+    return report.done(score_command(workspace, targets[0][0].name, Path(runs[0])) if runs else "")
 
 
 def _voted(workspace: Workspace, choice: Choice, asked: _Neighbours, vocabulary: Vocabulary) -> Part:

@@ -14,7 +14,7 @@ from imageclef.runs.evaluate import official_f1
 from imageclef.runs.parts import Part, write_parts
 from imageclef.runs.publishing import damaged, publishing, read_facts, tidy
 from imageclef.runs.runfile import check_run, write_submission_zip
-from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.stages.report import Report, command, count_of, name_some, shown
 from imageclef.storage.artifacts import Recipe
 from imageclef.storage.disk import writing_into
 from imageclef.storage.locks import held
@@ -107,6 +107,15 @@ def _changed(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:  # somebody has just replaced it
         return 0
+
+
+def score_command(workspace: Workspace, collection: str, run: Path) -> str:
+    """The command that scores a run, or checks it where nobody knows the truth."""
+    truth = workspace.config.collection(collection).concepts
+    if truth is not None:
+        return command("evaluate", run, truth, "--edition", workspace.edition.name)
+    ids = workspace.collection_path(collection) / "ids.txt"
+    return command("validate", run, "--ids", ids, "--edition", workspace.edition.name)
 
 
 @contextmanager

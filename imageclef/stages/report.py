@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,13 @@ def name_some(names: list[str], most: int = 3) -> str:
 def count_of(n: int, noun: str) -> str:
     """``1 image``, ``2 images``, with thousands apart."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def command(stage: str, *arguments: str | Path) -> str:
+    """A command as it is typed in a shell."""
+    return shlex.join(
+        ["imageclef", stage, *(shown(one) if isinstance(one, Path) else one for one in arguments)]
+    )
 
 
 def shown(path: Path) -> str:

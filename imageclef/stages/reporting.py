@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imageclef.config import DEFAULT_EDITION
 from imageclef.data.concept_names import read_concept_names
 from imageclef.errors import ConfigError
 from imageclef.progress import Reporter, Silent
@@ -23,7 +24,7 @@ def report_runs(
     runs: Sequence[Path],
     truth: Path,
     out: Path,
-    edition: str = "2018",
+    edition: str = DEFAULT_EDITION,
     images: Path | None = None,
     groups: Path | None = None,
     sources: str | None = None,

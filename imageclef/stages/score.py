@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from imageclef.config import DEFAULT_EDITION
 from imageclef.data.concept_list import read_ids
 from imageclef.errors import ConfigError
 from imageclef.runs.editions import edition_named
@@ -15,7 +16,7 @@ from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.outputs import output_file, require_writable
 
 
-def validate(run: Path, ids: Path, edition: str = "2018") -> Report:
+def validate(run: Path, ids: Path, edition: str = DEFAULT_EDITION) -> Report:
     """Check a run file as the organisers of an edition do.
 
     Args:
@@ -31,10 +32,10 @@ def validate(run: Path, ids: Path, edition: str = "2018") -> Report:
     check_run(run, expected, edition_named(edition))
     report.read += [str(run), f"{ids}: {count_of(len(expected), 'image')}"]
     report.figures = {"valid": True, "edition": edition, "images": len(expected)}
-    return report.done(f"imageclef evaluate {run} TRUTH --edition {edition}")
+    return report.done()
 
 
-def evaluate(run: Path, truth: Path, edition: str = "2018", manual: Path | None = None) -> Report:
+def evaluate(run: Path, truth: Path, edition: str = DEFAULT_EDITION, manual: Path | None = None) -> Report:
     """Score a run file as the organisers of an edition do.
 
     Args:
@@ -61,7 +62,7 @@ def evaluate(run: Path, truth: Path, edition: str = "2018", manual: Path | None 
 def merge(
     runs: Sequence[Path],
     out: Path,
-    edition: str = "2018",
+    edition: str = DEFAULT_EDITION,
     how: How = "union",
     weights: Sequence[float] | None = None,
     force: bool = False,
@@ -92,5 +93,9 @@ def merge(
         write_run(hidden, merged, rules)
     check_run(out, list(merged), rules)
     report.wrote.append(shown(out))
-    report.figures = {"images": len(merged), "concepts": sum(len(concepts) for concepts in merged.values())}
-    return report.done(f"imageclef evaluate {shown(out)} TRUTH --edition {edition}")
+    report.figures = {
+        "images": len(merged),
+        "concepts": len({concept for concepts in merged.values() for concept in concepts}),
+        "assignments": sum(map(len, merged.values())),
+    }
+    return report.done()

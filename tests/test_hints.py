@@ -1,0 +1,80 @@
+"""Whatever a command says comes next can be typed as it is; editions and missing configurations are told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from imageclef.cli import app
+from imageclef.demo.drawn import draw_collection
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with blanks in its name, whose configuration is not in the working directory."""
+    folder = tmp_path / "my project"
+    paths = {key: value.relative_to(folder) for key, value in vars(draw_collection(folder, 24, 8, 0)).items()}
+    (folder / "c d.toml").write_text(
+        'edition = "2023"\ndevice = "cpu"\nlearner = {name = "pixels"}\n'
+        f'[collections.train]\nimages = "{paths["train_images"]}"\nconcepts = "{paths["train_concepts"]}"\n'
+        f'[collections.test]\nimages = "{paths["test_images"]}"\nconcepts = "{paths["test_concepts"]}"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def told(*words: str) -> dict[str, object]:
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, (words, done.output)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_every_hint_can_be_typed(project: Path) -> None:
+    options = ("-c", str(project / "c d.toml"), "--set", "classify.top=20")
+    runs: list[str] = []
+    for stage in ("ingest", "train", "extract", "classify", "index", "knn"):
+        facts = told(stage, *options)
+        runs += facts["runs"]  # type: ignore[operator]
+        for hint in str(facts["next"]).split("   or   "):
+            name, *words = shlex.split(hint)
+            assert name == "imageclef"
+            told(*words)
+    _, *hint = shlex.split(str(told("ensemble", *runs, "--out", "e.csv", *options)["next"]))
+    assert told(*hint)["edition"] == "2023"
+
+
+def test_the_configured_edition_is_that_of_every_command(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("-c", str(project / "c d.toml"))
+    for stage in ("ingest", "train", "extract", "classify"):
+        runs = told(stage, *options)["runs"]
+    (run,) = runs  # type: ignore[misc]
+    truth = str(project / "test-concepts.csv")
+    assert told("evaluate", run, truth, *options)["edition"] == "2023"
+    monkeypatch.chdir(project)
+    os.rename("c d.toml", "imageclef.toml")  # noqa: PTH104
+    assert told("validate", str(Path("..", run)), "--ids", truth)["edition"] == "2023"
+    refused = CliRunner().invoke(app, ["evaluate", str(Path("..", run)), truth, "--edition", "2018"])
+    assert refused.exit_code == 1
+
+
+def test_a_missing_configuration_is_said(project: Path) -> None:
+    done = CliRunner().invoke(app, ["check", "--json"])
+    assert "no imageclef.toml" in done.stderr
+    assert json.loads(done.stdout)["artifacts"] == 0
+    assert "toml" not in CliRunner().invoke(app, ["check", "--quiet"]).stderr
+
+
+def test_merge_counts_concepts_and_assignments(tmp_path: Path) -> None:
+    for name, lines in (("a", "i1\tC1;C2\ni2\tC1\n"), ("b", "i1\tC2\ni2\tC3\n")):
+        (tmp_path / f"{name}.csv").write_text(lines)
+    runs = [str(tmp_path / f"{name}.csv") for name in "ab"]
+    facts = told("merge", *runs, "--out", str(tmp_path / "m.csv"), "--edition", "2018")
+    assert (facts["images"], facts["concepts"], facts["assignments"]) == (2, 3, 4)
