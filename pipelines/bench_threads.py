@@ -38,7 +38,8 @@ def measure(n_images: int) -> dict[str, float]:
     from imageclef.features.extract import extract
     from imageclef.learners.base import Training
     from imageclef.learners.images import DeviceImages, TrainingImages
-    from imageclef.learners.table import choose
+    from imageclef.learners.settings import choose
+    from imageclef.learners.table import create
     from imageclef.retrieval.index import Index
 
     choice = choose({"name": "aae", "preset": "small", "epochs": 1})
