@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -19,7 +18,7 @@ from imageclef.detectors.selection import Decision
 from imageclef.detectors.table import DETECTORS
 from imageclef.detectors.task import Rows
 from imageclef.errors import ArtifactError
-from imageclef.learners.checkpoint import load_tensors, save_tensors
+from imageclef.storage.tensors import load_arrays, save_arrays
 
 _MODEL, _VOCABULARY = "classifier.safetensors", "vocabulary.tsv"
 _OF_DETECTOR = "detector."
@@ -81,8 +80,7 @@ class Classifier:
             "copied_from": float(rule.copied_from),
             "at_least": rule.at_least,
         }
-        tensors = {name: torch.from_numpy(np.asarray(array)) for name, array in arrays.items()}
-        save_tensors(folder / _MODEL, tensors, about)
+        save_arrays(folder / _MODEL, arrays, about)
         self.vocabulary.write(folder / _VOCABULARY)
 
     @classmethod
@@ -92,8 +90,7 @@ class Classifier:
         Raises:
             ArtifactError: a file is damaged, or of another version.
         """
-        tensors, about = load_tensors(folder / _MODEL)
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        arrays, about = load_arrays(folder / _MODEL)
         vocabulary = Vocabulary.read(folder / _VOCABULARY)
         try:
             calibration = Calibration(arrays["calibration.slopes"], arrays["calibration.offsets"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,12 @@ from scipy import sparse, special
 
 from imageclef.config import ClassifySettings
 from imageclef.detectors.base import Fitted, Source, State
-from imageclef.detectors.logistic import LogisticRegression, regularisation_path
-from imageclef.detectors.problem import ConvergenceReport, Fit
 from imageclef.detectors.task import Rows, Task
 from imageclef.errors import ConfigError
 from imageclef.settings import Settings
+
+if TYPE_CHECKING:  # the solver needs PyTorch; whoever only asks for the settings does not
+    from imageclef.detectors.logistic import LogisticRegression
 
 
 class LinearSettings(Settings):
@@ -46,6 +47,8 @@ class Linear:
     @classmethod
     def fit(cls, task: Task) -> Fitted:
         """Fit the path over C on the training part, and choose on the validation part."""
+        from imageclef.detectors.logistic import regularisation_path
+
         train, features, cs = task.data.train, task.rows.features, strengths(task.classify)
         n_concepts = len(task.vocabulary)
         with task.reporter.progress("fitting", len(cs) * n_concepts, "concepts") as advance:
@@ -72,6 +75,8 @@ class Linear:
 
     def refit(self, task: Task) -> Linear:
         """Fit both parts with the C that was chosen, starting at these weights."""
+        from imageclef.detectors.logistic import LogisticRegression
+
         settings, data = task.classify, task.data
         model = LogisticRegression(self.model.c, device=task.device, class_weight=settings.class_weight)
         return Linear(
@@ -89,6 +94,8 @@ class Linear:
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]], concepts: tuple[str, ...]) -> Self:
         """The detector that had this state."""
+        from imageclef.detectors.logistic import LogisticRegression
+
         return cls(concepts, LogisticRegression.from_state(state))
 
 
@@ -149,6 +156,9 @@ def select(models: Sequence[LogisticRegression], choice: NDArray[np.int64]) -> L
     Raises:
         ConfigError: there are no models, their shapes differ, or the choice does not fit them.
     """
+    from imageclef.detectors.logistic import LogisticRegression
+    from imageclef.detectors.problem import ConvergenceReport, Fit
+
     shapes = {model.weights.shape for model in models}
     if len(shapes) != 1:
         raise ConfigError(f"select: weights of shapes {sorted(shapes)}; expected models of one shape")

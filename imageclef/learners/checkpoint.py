@@ -1,26 +1,17 @@
-"""One file format for every learner: tensors as safetensors, the rest as JSON. Nothing is ever unpickled."""
+"""Weights and the state of a training on disk."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from imageclef.errors import ArtifactError
-from imageclef.storage.disk import to_disk
-
-_META, _DIGEST = "imageclef", "sha256"
-_SYSTEM_ERROR = re.compile(r"os error (\d+)")
+from imageclef.storage.tensors import load_arrays, save_arrays
 
 
 @dataclass(frozen=True)
@@ -65,19 +56,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, A
     Raises:
         OSError: it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.partial")
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        # One entry: safetensors writes several in any order.
-        save_file(plain, beside, metadata={_META: json.dumps({**meta, _DIGEST: _sha256(plain)})})
-        to_disk(beside)
-        beside.replace(path)
-    except BaseException as error:
-        # The disk may be full of it.
-        beside.unlink(missing_ok=True)
-        if isinstance(error, SafetensorError) and (number := _SYSTEM_ERROR.search(str(error))):
-            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
-        raise
+    save_arrays(path, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}, meta)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -86,18 +65,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ArtifactError: the file is missing, cut short, not one of ours, or has other bytes than were written.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            meta = json.loads((file.metadata() or {})[_META])
-        if not isinstance(meta, dict):
-            raise ValueError(f"its {_META} is no table")
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not a checkpoint of imageclef ({error})") from None
-    # Files of earlier versions have no digest.
-    if meta.pop(_DIGEST, None) not in (None, _sha256(tensors)):
-        raise ArtifactError(f"{path}: damaged: its tensors are not those that were written")
-    return tensors, meta
+    arrays, meta = load_arrays(path)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, meta
 
 
 def save_training(
@@ -171,14 +140,3 @@ def restore(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> Non
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ArtifactError(f"{path}: weights of another network: {reason}") from None
-
-
-def _sha256(tensors: Mapping[str, Tensor]) -> str:
-    """Hash names, types, shapes and bytes of contiguous tensors on the CPU."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        if tensor.numel():
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

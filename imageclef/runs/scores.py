@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
 from imageclef.errors import ArtifactError
-from imageclef.learners.checkpoint import load_tensors, save_tensors
+from imageclef.storage.tensors import load_arrays, save_arrays
 
 SCORES, HELD_OUT, HELD_OUT_SCORES = "scores.safetensors", "held-out.csv", "held-out-scores.safetensors"
 """In the folder ``NAME`` beside ``NAME.csv``: its scores, its model's held-out run, and theirs."""
@@ -90,15 +89,8 @@ class Scores:
 
     def write(self, path: Path) -> None:
         """Write the file, made anew."""
-        tensors = {
-            "ids": _text(self.ids),
-            "concepts": _text(self.concepts),
-            **{
-                name: torch.from_numpy(getattr(self.matrix, name).astype(kind))
-                for name, kind in _ARRAYS.items()
-            },
-        }
-        save_tensors(path, tensors, {})
+        arrays = {name: getattr(self.matrix, name).astype(kind) for name, kind in _ARRAYS.items()}
+        save_arrays(path, {"ids": _text(self.ids), "concepts": _text(self.concepts), **arrays}, {})
 
     @classmethod
     def read(cls, path: Path) -> Scores:
@@ -107,10 +99,10 @@ class Scores:
         Raises:
             ArtifactError: the file is damaged or holds something else.
         """
-        tensors, _ = load_tensors(path)
+        arrays, _ = load_arrays(path)
         try:
-            ids, concepts = _lines(tensors["ids"]), _lines(tensors["concepts"])
-            data, indices, starts = (_array(tensors, name) for name in _ARRAYS)
+            ids, concepts = _lines(arrays["ids"]), _lines(arrays["concepts"])
+            data, indices, starts = (_array(arrays, name) for name in _ARRAYS)
             _check(ids, concepts, indices, starts)
             matrix = csr_array((data, indices, starts), shape=(len(ids), len(concepts)))
             matrix.sort_indices()
@@ -121,8 +113,8 @@ class Scores:
         return cls(ids, tuple(concepts), matrix)
 
 
-def _array(tensors: Mapping[str, torch.Tensor], name: str) -> NDArray[Any]:
-    array: NDArray[Any] = tensors[name].numpy()
+def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    array = arrays[name]
     if array.dtype != _ARRAYS[name]:
         raise ValueError(f"{name} of {array.dtype}, not {_ARRAYS[name].__name__}")
     return array
@@ -145,10 +137,10 @@ def _check(ids: Sequence[str], concepts: Sequence[str], indices: NDArray[Any], s
         raise ValueError(f"a column that is none of the {len(concepts)} concepts")
 
 
-def _text(names: Sequence[str]) -> torch.Tensor:
-    return torch.tensor(list("\n".join(names).encode()), dtype=torch.uint8)
+def _text(names: Sequence[str]) -> NDArray[np.uint8]:
+    return np.frombuffer("\n".join(names).encode(), dtype=np.uint8)
 
 
-def _lines(text: torch.Tensor) -> list[str]:
-    decoded = bytes(text.numpy()).decode()
+def _lines(text: NDArray[Any]) -> list[str]:
+    decoded = text.tobytes().decode()
     return decoded.split("\n") if decoded else []

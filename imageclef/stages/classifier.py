@@ -89,9 +89,8 @@ def classify(
         reporter=reporter or Silent(),
     )
     artifact = _fitted(workspace, name, task, digest, report, force)
-    classifier, held_out = Classifier.load(artifact.path), artifact.manifest["figures"]
-    held_answers = Scores.read(artifact.path / _ANSWERS).answers(workspace.edition.max_concepts)
-    held_part = Part(held_answers, Scores.read(artifact.path / _SCORES))
+    held_out = artifact.manifest["figures"]
+    classifier: Classifier | None = None
     runs = []
     for target, asked, source in targets:
         made_from = {"classifier": artifact.digest, _MADE_FROM[reads]: source}
@@ -99,6 +98,7 @@ def classify(
         if not force and (earlier := found_run(workspace, target, recipe, report)):
             runs.append(earlier)
             continue
+        classifier = classifier or Classifier.load(artifact.path)
         part = _answers(workspace, classifier, task.data, target.name, asked)
         about = {
             "features": workspace.features_label,
@@ -110,6 +110,7 @@ def classify(
         }
         name_at = partial(run_name, workspace.detector_run_label, window.top, window.offset)
         beside = (artifact.path / _CONCEPTS,)
+        held_part = _held_part(workspace, artifact)
         runs.append(publish_run(workspace, target, part, held_part, name_at, about, report, recipe, beside))
     report.figures["held_out"] = held_out
     return report.done(score_command(workspace, targets[0][0].name, runs[0]) if runs else "")
@@ -146,6 +147,12 @@ def _answers(workspace: Workspace, classifier: Classifier, data: Labelled, name:
         answers.update(zip(ids, lists, strict=True))
         parts.append(Scores.highest(ids, concepts, scores))
     return Part(answers, Scores.joined(parts))
+
+
+def _held_part(workspace: Workspace, artifact: Artifact) -> Part:
+    """What the classifier answered for the validation images, and its scores."""
+    answers = Scores.read(artifact.path / _ANSWERS).answers(workspace.edition.max_concepts)
+    return Part(answers, Scores.read(artifact.path / _SCORES))
 
 
 def _fitted(

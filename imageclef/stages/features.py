@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from imageclef.config import Config
-from imageclef.features.extract import ROWS_DONE, begun, width_of
-from imageclef.features.extract import extract as extract_into
-from imageclef.learners.base import Learner
-from imageclef.learners.images import on_device
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.report import Report, count_of, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import Workspace
+
+if TYPE_CHECKING:  # what is up to date is told without importing torch
+    from imageclef.learners.base import Learner
 
 
 def extract(
@@ -48,23 +50,41 @@ def extract(
             report.skipped.append(f"{shown(path)}: up to date")
             continue
         learner = learner or workspace.learner()
-        store = workspace.store(name)
-        images = on_device(store, store.images, workspace.device)
-        width = width_of(learner, images, config.extract.output)
-        needs, device = 4 * len(store) * width, workspace.device_name
-        with building(path, recipe, needs=needs, scratch=(ROWS_DONE,), force=force, device=device) as folder:
-            features = begun(folder, store.ids, width)
-            with (reporter or Silent()).progress(f"extracting {name}", len(store), "images") as advance:
-                extract_into(
-                    learner,
-                    images,
-                    features,
-                    output=config.extract.output,
-                    precision=workspace.precision,
-                    batch_size=config.extract.batch_size,
-                    advance=advance,
-                    folder=folder,
-                )
-            features.flush()
-        report.wrote.append(f"{shown(path)}: {count_of(len(store), 'row')} of {width}")
+        _extract_one(workspace, name, learner, path, recipe, report, reporter or Silent(), force)
     return report.done("imageclef classify   or   imageclef index")
+
+
+def _extract_one(
+    workspace: Workspace,
+    name: str,
+    learner: Learner,
+    path: Path,
+    recipe: Recipe,
+    report: Report,
+    reporter: Reporter,
+    force: bool,
+) -> None:
+    """Publish the features of one collection."""
+    from imageclef.features.extract import ROWS_DONE, begun, width_of
+    from imageclef.features.extract import extract as extract_into
+    from imageclef.learners.images import on_device
+
+    config, store = workspace.config, workspace.store(name)
+    images = on_device(store, store.images, workspace.device)
+    width = width_of(learner, images, config.extract.output)
+    needs, device = 4 * len(store) * width, workspace.device_name
+    with building(path, recipe, needs=needs, scratch=(ROWS_DONE,), force=force, device=device) as folder:
+        features = begun(folder, store.ids, width)
+        with reporter.progress(f"extracting {name}", len(store), "images") as advance:
+            extract_into(
+                learner,
+                images,
+                features,
+                output=config.extract.output,
+                precision=workspace.precision,
+                batch_size=config.extract.batch_size,
+                advance=advance,
+                folder=folder,
+            )
+        features.flush()
+    report.wrote.append(f"{shown(path)}: {count_of(len(store), 'row')} of {width}")

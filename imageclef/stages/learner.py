@@ -7,21 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from imageclef.config import Config
-from imageclef.data.pictures import write_picture_rows
 from imageclef.data.store import ImageStore
 from imageclef.data.vocabulary import Vocabulary
-from imageclef.learners.base import Learner, Training
-from imageclef.learners.history import HISTORY, TENSORBOARD
-from imageclef.learners.images import TrainingImages, on_device
-from imageclef.learners.table import create, save_learner
-from imageclef.learners.training import CHECKPOINT
 from imageclef.progress import Reporter, Silent
 from imageclef.stages.labelled import held_out_rows, required_concepts
 from imageclef.stages.report import Report, count_of, shown
@@ -29,9 +23,11 @@ from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.storage.checksums import digest_of_lines
 from imageclef.workspace import TRAIN, Collection, Workspace
 
+if TYPE_CHECKING:  # what is up to date is told without importing torch
+    from imageclef.learners.base import Learner
+
 _SHOWN = 10
-_LOGS = (HISTORY, TENSORBOARD, "sheet.png")
-"""What is kept for people to look at: the weights alone identify a learner."""
+_SHEET = "sheet.png"
 
 
 def train(config: Config, reporter: Reporter | None = None, *, force: bool = False) -> Report:
@@ -75,20 +71,41 @@ def train(config: Config, reporter: Reporter | None = None, *, force: bool = Fal
     if not force and up_to_date(path, recipe):
         report.skipped.append(f"{shown(path)}: up to date")
         return report.done("imageclef extract")
-    learner = create(workspace.choice, config.seed)
+    _fit(workspace, store, rows, labels, recipe, reporter or Silent(), force)
+    report.wrote.append(shown(path))
+    return report.done("imageclef extract")
+
+
+def _fit(
+    workspace: Workspace,
+    store: ImageStore,
+    rows: NDArray[np.int64],
+    labels: csr_array | None,
+    recipe: Recipe,
+    reporter: Reporter,
+    force: bool,
+) -> None:
+    """Train the learner and publish it."""
+    import torch
+
+    from imageclef.learners.base import Training
+    from imageclef.learners.history import HISTORY, TENSORBOARD
+    from imageclef.learners.images import TrainingImages, on_device
+    from imageclef.learners.table import create, save_learner
+    from imageclef.learners.training import CHECKPOINT
+
+    learner = create(workspace.choice, workspace.config.seed)
     # A checkpoint has each weight, its average and three moments; there are two while one replaces the other.
     needs = 10 * sum(tensor.nbytes for tensor in learner.state_dict().values())
     about: dict[str, Any] = {"device": workspace.device_name, "threads": torch.get_num_threads()}
-    with building(
-        path, recipe, needs=needs, scratch=(CHECKPOINT,), logs=_LOGS, force=force, **about
-    ) as folder:
-        training = Training(config.seed, workspace.device, workspace.precision, folder, reporter or Silent())
+    # The history and the sheet are for people to look at: the weights alone identify a learner.
+    about |= {"scratch": (CHECKPOINT,), "logs": (HISTORY, TENSORBOARD, _SHEET), "force": force}
+    with building(workspace.learner_path, recipe, needs=needs, **about) as folder:
+        training = Training(workspace.config.seed, workspace.device, workspace.precision, folder, reporter)
         images = on_device(store, store.images, workspace.device)
         learner.fit(TrainingImages(images, rows, labels), training)
         save_learner(folder, workspace.choice.name, learner)
-        _draw(learner, store, rows, workspace.device, folder / "sheet.png")
-    report.wrote.append(shown(path))
-    return report.done("imageclef extract")
+        _draw(workspace, learner, store, rows, folder / _SHEET)
 
 
 def _labels(collection: Collection, ids: Sequence[str]) -> csr_array:
@@ -104,8 +121,15 @@ def _labels(collection: Collection, ids: Sequence[str]) -> csr_array:
     return Vocabulary.count(lists).labels(lists)
 
 
-def _draw(learner: Learner, store: ImageStore, rows: np.ndarray, device: torch.device, path: Path) -> None:
+def _draw(
+    workspace: Workspace, learner: Learner, store: ImageStore, rows: NDArray[np.int64], path: Path
+) -> None:
     """A row of images, and below it what the learner makes of them."""
+    import torch
+
+    from imageclef.data.pictures import write_picture_rows
+
+    device = workspace.device
     learner.eval().to(device)
     spread = rows[np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).astype(np.int64)]
     with torch.inference_mode():
