@@ -18,7 +18,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from imageclef.progress import Advance, Reporter, Silent
 from imageclef.stages.report import Report
@@ -119,7 +118,8 @@ def print_report(report: Report) -> None:
     for note in report.notes:
         line("note", note, "yellow")
     if "neighbors" in report.figures:
-        console.print(_neighbours(report.figures["neighbors"]))
+        for text in _neighbours(report.figures):
+            console.print(text, markup=False)
     else:
         for text in _figures(report.figures):
             line("found", text)
@@ -144,13 +144,19 @@ def _rounded(value: float | str) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _neighbours(neighbors: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "rank", "id", "distance", "shared with the query", "other concepts", box=None, pad_edge=False
-    )
-    for neighbor in neighbors:
-        shared = set(neighbor["shared"])
-        others = [concept for concept in neighbor["concepts"] if concept not in shared]
-        cells = [str(neighbor["rank"]), neighbor["id"], f"{neighbor['distance']:.4f}"]
-        table.add_row(*cells, " ".join(neighbor["shared"]), " ".join(others))
-    return table
+def _neighbours(figures: dict[str, Any]) -> Iterator[str]:
+    """One line for each hit, with its whole id: two that are cut may look the same."""
+    names, hits = figures.get("concept_names", {}), figures["neighbors"]
+    several = len({hit["collection"] for hit in hits}) > 1
+    ids = [f"{hit['collection']}/{hit['id']}" if several else hit["id"] for hit in hits]
+    width = max(map(len, ids), default=0)
+
+    def named(concepts: list[str]) -> str:
+        return ", ".join(names.get(concept, concept) for concept in concepts) or "none"
+
+    for image_id, hit in zip(ids, hits, strict=True):
+        others = [concept for concept in hit["concepts"] if concept not in set(hit["shared"])]
+        told = f"shared with the query: {named(hit['shared'])}" + (
+            f"; also {named(others)}" if others else ""
+        )
+        yield f"{hit['rank']:>4}  {image_id:<{width}}  {hit['distance']:.4f}  {told}"

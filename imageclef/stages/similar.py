@@ -20,7 +20,7 @@ from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.similar import Hit, Join, Query
 from imageclef.retrieval.similar import Similar as Found
 from imageclef.similarity import similarity_search
-from imageclef.stages.report import Report, shown
+from imageclef.stages.report import Report, command, shown
 from imageclef.storage.outputs import output_file, require_writable
 from imageclef.workspace import Workspace
 
@@ -102,8 +102,9 @@ def similar(
         with output_file(sheet, read, force) as hidden:
             _draw(workspace, query, found, names, hidden)
         report.wrote.append(shown(sheet))
-    asked = " ".join([*map(str, images), *(f"--id {image_id}" for image_id in ids)])
-    return report.done("" if sheet else f"imageclef similar {asked} -k {k} --sheet similar.png")
+    asked: list[str | Path] = [*images, *(part for image_id in ids for part in ("--id", image_id))]
+    plain = not (having or without or where or among or leave_out_same or sheet)
+    return report.done(command("similar", *asked, "-k", str(k), "--sheet", "similar.png") if plain else "")
 
 
 def _concepts_in(found: Found) -> set[str]:

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, File, Form, HTTPException, Path, Query, UploadFile
 from fastapi import Request as HttpRequest
+from pydantic import AfterValidator
 
+from imageclef.data.ids import composed
 from imageclef.errors import ConfigError
 from imageclef.retrieval.filters import Filters, parse_where
 from imageclef.retrieval.similar import Join
@@ -70,10 +72,15 @@ async def _chosen(
 Chosen = Annotated[Archive, Depends(_chosen)]
 """The archive of the profile that a request names: the same one until it is answered."""
 
-ImageId = Annotated[str, Path(description="Of an image of the index.", max_length=400)]
+ImageId = Annotated[
+    str, Path(description="Of an image of the index.", max_length=400), AfterValidator(composed)
+]
 K = Annotated[int, Form(ge=1, le=MOST_HITS, description="Answers wanted.")]
 _Images = Annotated[list[UploadFile], File(description="Image files.", max_length=MOST_IMAGES)]
-_Ids = Annotated[list[str], Form(description="Images of the index.", max_length=MOST_IMAGES)]
+_Ids = Annotated[
+    list[Annotated[str, AfterValidator(composed)]],
+    Form(description="Images of the index.", max_length=MOST_IMAGES),
+]
 _With = Annotated[
     list[str], Form(alias="with", description="Concepts that answers have.", max_length=MOST_FILTERS)
 ]
