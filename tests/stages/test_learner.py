@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,19 +12,26 @@ from imageclef import stages
 from imageclef.config import Config
 from imageclef.data.concept_list import read_concept_list
 from imageclef.demo.drawn import DrawnCollection, draw_collection
-from imageclef.learners import table
+from imageclef.learners import settings, table
 from imageclef.learners.base import Training
 from imageclef.learners.images import TrainingImages
 from imageclef.learners.pixels import Pixels
+from imageclef.learners.settings import PixelsSettings
 from imageclef.stages.labelled import held_out_rows
 from imageclef.workspace import TRAIN, Workspace
 from tests.walking import config_of
 
 
+class LabelReaderSettings(PixelsSettings):
+    """The settings of `LabelReader`."""
+
+    uses_labels: ClassVar[bool] = True
+
+
 class LabelReader(Pixels):
     """Grey pixels, which remember the concepts that they were given."""
 
-    uses_labels = True
+    settings_type = LabelReaderSettings
     given: list[np.ndarray]
 
     def fit(self, images: TrainingImages, training: Training) -> None:
@@ -34,6 +42,7 @@ class LabelReader(Pixels):
 def given(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     monkeypatch.setattr(LabelReader, "given", [], raising=False)
     monkeypatch.setitem(table.LEARNERS, "reader", LabelReader)
+    monkeypatch.setitem(settings.SETTINGS, "reader", LabelReaderSettings)
     return LabelReader.given
 
 

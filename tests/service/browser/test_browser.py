@@ -133,7 +133,7 @@ def test_what_the_browser_cannot_draw_is_drawn_by_the_service(page: Page, tmp_pa
     path, ramp = tmp_path / name, np.tile(np.arange(0, 4000, 4, dtype=np.uint16), (500, 1))
     if name == "IM1":
         pytest.importorskip("pydicom", reason="needs the extra [dicom]")
-        from tests.data.dicom.made_up import write
+        from tests.images.dicom.made_up import write
 
         write(path, ramp)
     else:

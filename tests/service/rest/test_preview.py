@@ -33,7 +33,7 @@ def test_sixteen_bits_are_shown_over_their_whole_range(client: httpx.Client, suf
 
 def test_dicom_is_shown(client: httpx.Client, tmp_path: Path) -> None:
     pytest.importorskip("pydicom", reason="needs the extra [dicom]")
-    from tests.data.dicom.made_up import write
+    from tests.images.dicom.made_up import write
 
     write(tmp_path / "IM1", RAMP, PatientName="DOE^JANE")
     response = post(client, "/preview", tmp_path / "IM1")
