@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from imageclef.progress import Advance, Reporter, Silent
-from imageclef.stages.report import Report
+from imageclef.stages.report import OR, Report
 
 _DELAY = 2.0
 """Seconds before a bar appears: what is quicker needs none."""
@@ -125,8 +125,8 @@ def print_report(report: Report) -> None:
             line("found", text)
         for name, member in report.figures.get("members", {}).items():
             line("member", f"{name}: weight {_rounded(member['weight'])}, alone {_rounded(member['alone'])}")
-    if report.next:
-        line("next", report.next, "cyan")
+    for place, hint in enumerate(filter(None, report.next.split(OR))):
+        line("or" if place else "next", hint, "cyan")
 
 
 def _figures(figures: dict[str, Any], name: str = "") -> Iterator[str]:

@@ -65,11 +65,39 @@ def test_the_configured_edition_is_that_of_every_command(
     assert refused.exit_code == 1
 
 
+def test_what_was_asked_for_holds_in_the_hint(project: Path) -> None:
+    """Every line that is printed as the next command runs as it stands."""
+    options = ["-c", str(project / "c d.toml"), "--device", "cpu"]
+    for stage in ("ingest", "train", "extract", "classify", "index --kind hnsw", "index", "sync"):
+        done = CliRunner().invoke(app, [*stage.split(), *options])
+        assert done.exit_code == 0, (stage, done.output)
+        lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+        hints = [line[1] for line in lines if line[0] in ("next", "or")]
+        assert hints, stage
+        for hint in hints:
+            assert "--device cpu" in hint or "imageclef evaluate" in hint
+            again = CliRunner().invoke(app, shlex.split(hint)[1:])
+            assert again.exit_code == 0, (hint, again.output)
+
+
 def test_a_missing_configuration_is_said(project: Path) -> None:
     done = CliRunner().invoke(app, ["check", "--json"])
     assert "no imageclef.toml" in done.stderr
     assert json.loads(done.stdout)["artifacts"] == 0
     assert "toml" not in CliRunner().invoke(app, ["check", "--quiet"]).stderr
+    assert "no imageclef.toml" in CliRunner().invoke(app, ["check", "--set", "seed=1"]).stderr
+    refused = CliRunner().invoke(app, ["check", "--set", "seed=x"])
+    assert "toml" not in refused.stderr
+
+
+def test_the_edition_that_is_used_without_a_configuration_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.csv").write_text("a\tC1\n")
+    words = ["validate", "run.csv", "--ids", "run.csv"]
+    assert "edition 2018" in CliRunner().invoke(app, words).stderr
+    assert not CliRunner().invoke(app, [*words, "--edition", "2018"]).stderr
 
 
 def test_merge_counts_concepts_and_assignments(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from imageclef.stages.report import Report
+from imageclef.stages.report import OR, Report
 from imageclef.terminal import print_report
 
 
@@ -23,3 +23,9 @@ def test_hits_are_printed_with_whole_ids_and_names(capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.split()[1] for line in lines] == [f"train/{ids[0]}", f"test/{ids[1]}"]
     assert all("Lung" in line and "C2" in line for line in lines)
+
+
+def test_every_command_of_a_hint_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(Report("index").done(f"imageclef knn{OR}imageclef similar --id x"))
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert lines == ["  next     imageclef knn", "  or       imageclef similar --id x"]

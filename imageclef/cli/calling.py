@@ -47,8 +47,9 @@ _CONFIGURED = {"config": ConfigOption, "overrides": SetOption, "device": DeviceO
 _PROFILED = {**_CONFIGURED, "profile": ProfileOption}
 _PRINTED = {"as_json": JsonOption, "quiet": QuietOption}
 
-_OR = "   or   "
-"""Between the commands of a hint."""
+_BY_EDITION = ("validate", "evaluate", "merge", "report")
+_BY_PROFILE = ("classify", "index", "knn", "similar", "serve")
+"""Commands that take no device, and those that take a profile."""
 
 Command = Callable[..., dict[str, Any] | None]
 
@@ -145,17 +146,17 @@ def call(
         from imageclef.config import load_config
 
         arguments["edition"] = load_config(config, overrides or []).edition
+        _say_defaults(config, quiet, f"edition {arguments['edition']} is used")
     if configured:
-        from imageclef.config import DEFAULT_PATH, load_config, with_profile
+        from imageclef.config import load_config, with_profile
 
-        if config is None and not overrides and not quiet and not DEFAULT_PATH.exists():
-            typer.echo(f"imageclef: no {DEFAULT_PATH} in this folder; the defaults are used", err=True)
         asked = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
+        _say_defaults(config, quiet, "the defaults are used")
         arguments = {"config": with_profile(asked, profile), **arguments}
     if "reporter" in inspect.signature(function).parameters:
         arguments = {**arguments, "reporter": reporter(silent=quiet or as_json)}
     report = function(**arguments)
-    report.next = _as_asked(report.next, config, overrides or [], profile)
+    report.next = _as_asked(report.next, config, [*(overrides or [])], device, profile)
     if as_json:
         typer.echo(json.dumps(_flat(report)))
     elif not quiet:
@@ -166,17 +167,35 @@ def call(
         sys.exit(1)
 
 
-def _as_asked(hint: str, config: Path | None, overrides: list[str], profile: str | None) -> str:
-    """The commands of a hint with the options that this call was given."""
-    options = [] if config is None else ["-c", str(config)]
-    options += [part for override in overrides for part in ("--set", override)]
-    commands = hint.split(_OR) if hint else []
-    own = [shlex.join(options), shlex.join([*options, *(["--profile", profile] if profile else [])])]
-    return _OR.join(f"{one} {own[_takes_profile(one)]}".strip() for one in commands)
+def _say_defaults(config: Path | None, quiet: bool, used: str) -> None:
+    """Say that there is no configuration in this folder, and what is used instead."""
+    from imageclef.config import DEFAULT_PATH
+
+    if config is None and not quiet and not DEFAULT_PATH.exists():
+        typer.echo(f"imageclef: no {DEFAULT_PATH} in this folder; {used}", err=True)
 
 
-def _takes_profile(hint: str) -> bool:
-    return hint.split()[1] in ("classify", "index", "knn", "similar", "serve")
+def _as_asked(
+    hint: str, config: Path | None, overrides: list[str], device: str | None, profile: str | None
+) -> str:
+    """The commands of a hint with the options that this call was given.
+
+    They stand before the hint's own: of two values of a setting the later one counts.
+    """
+    from imageclef.stages.report import OR
+
+    read = ["-c", str(config)] if config else []
+    read += [word for override in overrides for word in ("--set", override)]
+    commands = []
+    for command in filter(None, hint.split(OR)):
+        program, name, *own = shlex.split(command)
+        options = list(read)
+        if device and name not in _BY_EDITION:
+            options += ["--device", device]
+        if profile and name in _BY_PROFILE:
+            options += ["--profile", profile]
+        commands.append(shlex.join([program, name, *options, *own]))
+    return OR.join(commands)
 
 
 def _flat(report: Report) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imageclef.config import Config
 from imageclef.progress import Reporter, Silent
-from imageclef.stages.report import Report, count_of, shown
+from imageclef.stages.report import OR, Report, count_of, shown
 from imageclef.storage.artifacts import Recipe, building, up_to_date
 from imageclef.workspace import Workspace
 
@@ -51,7 +51,7 @@ def extract(
             continue
         learner = learner or workspace.learner()
         _extract_one(workspace, name, learner, path, recipe, report, reporter or Silent(), force)
-    return report.done("imageclef classify   or   imageclef index")
+    return report.done(f"imageclef classify{OR}imageclef index")
 
 
 def _extract_one(

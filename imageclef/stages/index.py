@@ -22,7 +22,7 @@ from imageclef.retrieval.index_artifact import (
     change_index,
 )
 from imageclef.settings import parse_settings
-from imageclef.stages.report import Report, command, count_of, shown
+from imageclef.stages.report import OR, Report, command, count_of, shown
 from imageclef.storage.artifacts import verify
 from imageclef.workspace import TRAIN, Workspace
 
@@ -55,7 +55,7 @@ def index(
     path, digest, settings = workspace.index_path, workspace.features_digest(TRAIN), workspace.config.index
     if not force and (found := _up_to_date(workspace, digest)):
         report.skipped.append(f"{shown(path)}: up to date")
-        return _described(report, found)
+        return _described(report, found, kind)
     about = About(
         kind=settings.kind,
         metric=settings.metric,
@@ -76,7 +76,7 @@ def index(
             f"recall {built.about.recall.measured:.3f} is the best that {settings.kind} reached; "
             f"{settings.recall} was asked for"
         )
-    return _described(report, built)
+    return _described(report, built, kind)
 
 
 def index_add(config: Config, collection: str) -> Report:
@@ -198,7 +198,10 @@ def _up_to_date(workspace: Workspace, digest: str) -> StoredIndex | None:
     return found if same and found.about.asked == workspace.config.index.recall else None
 
 
-def _described(report: Report, stored: StoredIndex) -> Report:
+def _described(report: Report, stored: StoredIndex, kind: str | None = None) -> Report:
     report.figures |= stored.facts()
-    first = stored.index.names[0] if stored.index.names else "ID"
-    return report.done(f"imageclef knn   or   {command('similar', '--id', first)}")
+    # The kind that was asked for names the index: the next command has to know it.
+    settings = ("--set", f"index.kind={kind}") if kind else ()
+    hints = [command("knn", *settings)]
+    hints += [command("similar", *settings, "--id", name) for name in stored.index.names[:1]]
+    return report.done(OR.join(hints))

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+OR = "   or   "
+"""Between the commands of a hint."""
+
 
 @dataclass
 class Report:
@@ -21,7 +24,7 @@ class Report:
         runs: run files of this call, made now or up to date.
         notes: what the user ought to know, such as refused images, a line each.
         figures: numbers by name; JSON values.
-        next: the command to type next; empty if there is none.
+        next: the command to type next, or several with `OR` between them; empty if there is none.
         seconds: it took.
         ok: False if what was looked for was found wanting; the command line then exits with 1.
     """

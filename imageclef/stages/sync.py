@@ -19,7 +19,7 @@ from imageclef.retrieval.index import IndexedImage
 from imageclef.retrieval.index_artifact import Change, Metadata, SkippedFile, StoredIndex, change_index
 from imageclef.stages.found import found_images
 from imageclef.stages.refused import refused_in_words
-from imageclef.stages.report import Report, count_of, name_some, shown
+from imageclef.stages.report import Report, command, count_of, name_some, shown
 from imageclef.workspace import TRAIN, Workspace
 
 if TYPE_CHECKING:
@@ -104,7 +104,12 @@ def sync(config: Config, folder: Path | None = None, reporter: Reporter | None =
         report.notes.append(f"kept the indexed files, others have the same ids: {name_some(changes.kept)}")
     if workspace.index().digest != stored.digest:
         report.wrote.append(shown(workspace.index_path))
-    return report.done("imageclef similar IMAGE")
+    return report.done(_next(workspace.index()))
+
+
+def _next(stored: StoredIndex) -> str:
+    """A query that can be typed as it is."""
+    return command("similar", "--id", stored.index.names[0]) if stored.index.names else ""
 
 
 def _changes(
