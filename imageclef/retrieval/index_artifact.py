@@ -17,7 +17,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -154,6 +154,7 @@ def open_index(folder: Path, device: str = "cpu") -> StoredIndex:
         MissingArtifact: there is none.
         ArtifactError: it is damaged, or an earlier version of imageclef made it.
     """
+    _tidy(folder)
     for _ in range(_ATTEMPTS):
         if not (folder / MANIFEST).exists() and (folder / ABOUT).exists():
             raise ArtifactError(
@@ -357,8 +358,21 @@ def _changing(folder: Path) -> Iterator[None]:
     """Be the only process that changes an index; readers are not held up."""
     with writing_into(folder.parent, folder.name):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with held(folder.with_name(f"{folder.name}.change")):
-        yield
+        with held(_change_of(folder)):
+            yield
+
+
+def _change_of(folder: Path) -> Path:
+    """What is held while an index is changed: the artifact's own lock is taken within it."""
+    return folder.with_name(f"{folder.name}.change")
+
+
+def _tidy(folder: Path) -> None:
+    """Delete the lock that a killed process left; whoever holds it is not waited for."""
+    lock = _change_of(folder)
+    if lock.with_name(f".{lock.name}.lock").exists():
+        with suppress(ArtifactError, OSError), held(lock):
+            pass
 
 
 def _is_still(artifact: Artifact) -> bool:

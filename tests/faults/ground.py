@@ -104,7 +104,11 @@ class Ground:
         """What was there before a command is there, as it was or as the command makes it."""
         now, expected = self.content(), self.expected[name]
         for key, digest in content_of(self.folder / "before" / name).items():
+            if name == "sync" and "/indexes/" in key:
+                continue  # it takes out what is gone, then adds: in between the index is another whole one
             assert now.get(key) in (digest, expected.get(key)), f"{name}: {key} is not what it was"
+        if name == "sync":
+            self.index_is_whole(name)
 
     def ends_as_expected(self, name: str) -> None:
         """The same command, now left alone: the same bytes as if it had never been disturbed."""
