@@ -81,9 +81,10 @@ def test_what_was_asked_for_holds_in_the_hint(project: Path) -> None:
 
 
 def test_a_missing_configuration_is_said(project: Path) -> None:
-    done = CliRunner().invoke(app, ["check", "--json"])
-    assert "no imageclef.toml" in done.stderr
-    assert json.loads(done.stdout)["artifacts"] == 0
+    facts = told("check")
+    assert facts["artifacts"] == 0
+    assert "no imageclef.toml" in str(facts["notes"])
+    assert "no imageclef.toml" in CliRunner().invoke(app, ["check"]).stderr
     assert "toml" not in CliRunner().invoke(app, ["check", "--quiet"]).stderr
     assert "no imageclef.toml" in CliRunner().invoke(app, ["check", "--set", "seed=1"]).stderr
     refused = CliRunner().invoke(app, ["check", "--set", "seed=x"])

@@ -142,20 +142,25 @@ def call(
     from imageclef.terminal import reporter
 
     function: Callable[..., Report] = getattr(stages, stage)
+    used = ""
     if not configured and "edition" in inspect.signature(function).parameters and "edition" not in arguments:
         from imageclef.config import load_config
 
         arguments["edition"] = load_config(config, overrides or []).edition
-        _say_defaults(config, quiet, f"edition {arguments['edition']} is used")
+        used = f"edition {arguments['edition']} is used"
     if configured:
         from imageclef.config import load_config, with_profile
 
         asked = load_config(config, [*(overrides or []), *([f"device={device}"] if device else [])])
-        _say_defaults(config, quiet, "the defaults are used")
+        used = "the defaults are used"
         arguments = {"config": with_profile(asked, profile), **arguments}
+    missing = _missing(config, used)
+    if missing and not as_json and not quiet:  # before the work, which may end with an error
+        typer.echo(f"imageclef: {missing}", err=True)
     if "reporter" in inspect.signature(function).parameters:
         arguments = {**arguments, "reporter": reporter(silent=quiet or as_json)}
     report = function(**arguments)
+    report.notes += [missing] if missing and as_json else []
     report.next = _as_asked(report.next, config, [*(overrides or [])], device, profile)
     if as_json:
         typer.echo(json.dumps(_flat(report)))
@@ -167,12 +172,13 @@ def call(
         sys.exit(1)
 
 
-def _say_defaults(config: Path | None, quiet: bool, used: str) -> None:
-    """Say that there is no configuration in this folder, and what is used instead."""
+def _missing(config: Path | None, used: str) -> str:
+    """Say that there is no configuration in this folder, and what is used instead; empty if there is one."""
+    if not used or config is not None:
+        return ""
     from imageclef.config import DEFAULT_PATH
 
-    if config is None and not quiet and not DEFAULT_PATH.exists():
-        typer.echo(f"imageclef: no {DEFAULT_PATH} in this folder; {used}", err=True)
+    return "" if DEFAULT_PATH.exists() else f"no {DEFAULT_PATH} in this folder; {used}"
 
 
 def _as_asked(
