@@ -11,6 +11,7 @@ from imageclef.data.collection import FoundImages, find_images
 from imageclef.errors import DataError
 from imageclef.images.dicom.choice import DicomChoice, FrameChoice
 from imageclef.runs.editions import edition_named
+from imageclef.storage.disk import new_hidden
 
 _SALT_BYTES = 32
 
@@ -47,16 +48,15 @@ def _salt(path: Path) -> bytes:
 
 def _keep(path: Path, salt: bytes) -> None:
     """Write the salt, whole or not at all, for its owner alone."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(salt)
-            file.flush()
-            os.fsync(file.fileno())
+        partial = new_hidden(path, 0o600)
         try:
-            os.link(
-                partial, path
-            )  # fails where another process has made one meanwhile, as a rename would not
+            with partial.open("wb") as file:
+                file.write(salt)
+                file.flush()
+                os.fsync(file.fileno())
+            # Unlike a rename, this fails where another process has made one meanwhile.
+            os.link(partial, path)
         finally:
             partial.unlink()
     except FileExistsError:

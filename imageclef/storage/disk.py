@@ -58,12 +58,17 @@ def whole_file(path: Path) -> Iterator[Path]:
             hidden.unlink(missing_ok=True)
 
 
-def new_hidden(path: Path) -> Path:
-    """Make an empty file beside a path, under a hidden name that nothing had before."""
+def new_hidden(path: Path, mode: int = 0o666) -> Path:
+    """Make an empty file beside a path, under a hidden name that nothing had before.
+
+    Args:
+        path: that the file is for.
+        mode: who may read and write it, less what the process masks.
+    """
     for number in count():
         hidden = path.with_name(f".{path.name}.{os.getpid()}-{number}.partial")
         try:
-            os.close(os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            os.close(os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         except FileExistsError:
             continue
         return hidden
