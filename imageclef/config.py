@@ -147,7 +147,9 @@ class ClassifySettings(Settings):
     top: int = Field(default=500, ge=1)
     offset: int = Field(default=0, ge=0)
     c: Annotated[float, Field(gt=0)] | Literal["auto", "per-concept"] = "auto"
-    cs: tuple[Annotated[float, Field(gt=0)], ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    cs: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (
+        0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0
+    )  # fmt: skip
     rule: Literal[
         "auto",
         "global",
@@ -182,7 +184,9 @@ class KnnSettings(Settings):
     """Concepts from neighbours; "auto" takes the vote and the k that score best on the held-out part."""
 
     vote: Literal["auto", "union", "most-frequent", "weighted"] = "auto"
-    ks: tuple[int, ...] = (1, 2, 3, 5, 8, 13, 20, 30, 50, 80, 120, 200)
+    ks: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (
+        1, 2, 3, 5, 8, 13, 20, 30, 50, 80, 120, 200
+    )  # fmt: skip
 
 
 class ProfileSettings(Settings):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,9 @@ def test_a_misspelt_key_is_told_the_near_one(text: str, near: str, tmp_path: Pat
 def test_an_edition_may_be_a_number(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("edition = 2024\n")
     assert load_config(tmp_path / "c.toml").edition == "2024"
+
+
+@pytest.mark.parametrize("setting", ["knn.ks=[]", "knn.ks=[0]", "classify.cs=[]", "classify.cs=[-1.0]"])
+def test_a_choice_among_nothing_is_refused(file: Path, setting: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {setting.split('=')[0]}")):
+        load_config(file, [setting])
