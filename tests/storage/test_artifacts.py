@@ -124,6 +124,24 @@ def test_a_changed_byte_of_any_file_is_noticed(name: str, tmp_path: Path) -> Non
     assert not verify(tmp_path / "a")
 
 
+def test_the_advice_on_a_damaged_manifest_can_be_followed(tmp_path: Path) -> None:
+    publish(tmp_path / "a")
+    manifest = tmp_path / "a" / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"device": "cpu"', '"device": "gpu"'))
+    with pytest.raises(ArtifactError, match=r"run `imageclef train --force`"):
+        open_artifact(tmp_path / "a", "imageclef train")
+    publish(tmp_path / "a", force=True)
+    manifest.write_text(text[:-20])
+    with pytest.raises(ArtifactError, match=r"move .*a away and run `imageclef train`"):
+        open_artifact(tmp_path / "a", "imageclef train")
+    with pytest.raises(ArtifactError, match=re.escape(f"{tmp_path / 'a'}: ")):
+        publish(tmp_path / "a", force=True)
+    (tmp_path / "a").rename(tmp_path / "b")
+    publish(tmp_path / "a")
+    assert up_to_date(tmp_path / "a", RECIPE)
+
+
 def test_logs_are_checked_but_do_not_identify(tmp_path: Path) -> None:
     for name, log in (("a", "one"), ("b", "two")):
         with building(tmp_path / name, RECIPE, logs=("events",)) as folder:
