@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,21 +26,19 @@ import numpy as np
 
 from imageclef.errors import ArtifactError, MissingArtifact
 from imageclef.storage.checksums import CheckedArray, require_size, require_unchanged
-from imageclef.storage.disk import require_room, size_of, to_disk, writing_into
+from imageclef.storage.disk import require_room, size_of, writing_into
 from imageclef.storage.locks import held
 from imageclef.storage.manifests import (
     FORMAT,
     MANIFEST,
     inventory,
-    named_files,
     read_manifest,
 )
-from imageclef.storage.ownership import not_ours, require_replaceable
-from imageclef.storage.sealed import BrokenSeal, is_half_written, is_sealed, read_sealed, write_sealed
+from imageclef.storage.ownership import require_replaceable
+from imageclef.storage.sealed import BrokenSeal, read_sealed, write_sealed
+from imageclef.storage.swap import MOMENT, RECIPE, finish, partial_of, require_our_own, swap_in
 
-_RECIPE, _ARRAY = "recipe.json", ".npy"
-_MOMENT = 1.0
-"""Seconds for which another process may hold an artifact just to put it in its place."""
+_ARRAY = ".npy"
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def open_artifact(path: Path, made_by: str) -> Artifact:
         MissingArtifact: the folder or its manifest is not there.
         ArtifactError: the manifest cannot be read, or is of another format, or a file is missing or changed.
     """
-    _finish(path)
+    finish(path)
     artifact = Artifact(path, read_manifest(path, made_by), made_by)
     for name, facts in artifact.manifest["files"].items():
         check = require_size if name.endswith(_ARRAY) else require_unchanged
@@ -143,7 +140,7 @@ def verify(path: Path) -> list[str]:
     Returns:
         What is wrong, a line each; nothing if it is what its manifest says.
     """
-    _finish(path)
+    finish(path)
     try:
         manifest = read_manifest(path, "the command that made it")
     except (ArtifactError, MissingArtifact) as error:
@@ -202,7 +199,7 @@ def building(
     require_replaceable(path, recipe.stage, force)
     with writing_into(path.parent, path.name, needs):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with held(path, _MOMENT):
+        with held(path, MOMENT):
             yield from _build(path, recipe, needs, (scratch, logs), final, facts)
 
 
@@ -214,20 +211,19 @@ def _build(
     final: Callable[[], Recipe] | None,
     facts: Mapping[str, Any],
 ) -> Iterator[Path]:
-    partial = _partial(path)
-    _require_our_partial(partial)
-    _require_our_retired(_retired(path))
-    _swap_in(path)
+    partial = partial_of(path)
+    require_our_own(path)
+    swap_in(path)
     if not _continues(partial, recipe):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        write_sealed(partial / _RECIPE, {"recipe": asdict(recipe)})
+        write_sealed(partial / RECIPE, {"recipe": asdict(recipe)})
     require_room(path.parent, path.name, needs, size_of(partial))
     started = time.monotonic()
     yield partial
     recipe = final() if final else recipe
     scratch, logs = apart
-    files = inventory(partial, {_RECIPE, *scratch})
+    files = inventory(partial, {RECIPE, *scratch})
     kept_apart = {name for name in files if name.split("/")[0] in logs}
     manifest = {
         "format": FORMAT,
@@ -244,7 +240,7 @@ def _build(
         "logs": {name: one for name, one in files.items() if name in kept_apart},
     }
     write_sealed(partial / MANIFEST, manifest)
-    _swap_in(path)
+    swap_in(path)
 
 
 def _canonical(value: Any) -> bytes:
@@ -253,97 +249,7 @@ def _canonical(value: Any) -> bytes:
 
 def _continues(partial: Path, recipe: Recipe) -> bool:
     try:
-        begun = read_sealed(partial / _RECIPE).get("recipe")
+        begun = read_sealed(partial / RECIPE).get("recipe")
     except (OSError, BrokenSeal):
         return False
     return bool(_canonical(begun) == _canonical(asdict(recipe)))
-
-
-def _require_our_partial(partial: Path) -> None:
-    """Refuse a folder of the partial's name that no building process has begun."""
-    if not os.path.lexists(partial):
-        return
-    if partial.is_symlink() or not partial.is_dir():
-        raise not_ours(partial)
-    if is_sealed(partial / _RECIPE, "recipe") or is_sealed(partial / MANIFEST, "files"):
-        return
-    # The recipe is the first file of all; a kill may have come while it was being written.
-    if not all(is_half_written(path, partial / _RECIPE) for path in partial.iterdir()):
-        raise not_ours(partial)
-
-
-def _require_our_retired(retired: Path) -> None:
-    """Refuse anything of the name of an earlier artifact that is no artifact."""
-    if not os.path.lexists(retired):
-        return
-    if retired.is_symlink() or not retired.is_dir() or named_files(retired / MANIFEST) is None:
-        raise not_ours(retired)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
-
-
-def _retired(path: Path) -> Path:
-    return path.with_name(f".{path.name}.retired")
-
-
-def _finish(path: Path) -> None:
-    """Do what a kill kept a process from doing once its artifact was made."""
-    done, lock = _partial(path) / MANIFEST, path.with_name(f".{path.name}.lock")
-    if done.exists() or _retired(path).exists() or lock.exists():
-        # Who holds it between the two renames is done at once; who is still making it is not waited for.
-        wait = _MOMENT if done.exists() and not path.exists() else 0.0
-        # Nobody's fault here: what is not finished is not there, and whoever makes it says why.
-        with suppress(ArtifactError, OSError), held(path, wait):
-            _swap_in(path)
-
-
-def _swap_in(path: Path) -> None:
-    """Put a finished partial folder in its place, keeping the earlier artifact until it stands there."""
-    partial, retired = _partial(path), _retired(path)
-    named = named_files(partial / MANIFEST)
-    if named is not None and is_sealed(partial / MANIFEST, "files"):
-        if path.exists() and any(path.iterdir()):
-            _require_artifact(path)
-            _delete_artifact(retired)
-            path.rename(retired)
-        _delete_all_but({MANIFEST, *named}, partial)
-        partial.rename(path)
-        to_disk(path.parent)
-    elif (retired / MANIFEST).exists() and not os.path.lexists(path):
-        retired.rename(path)
-    _delete_artifact(retired)
-
-
-def _require_artifact(path: Path) -> None:
-    """What is about to be renamed has a manifest; its bytes were compared when the building began."""
-    if named_files(path / MANIFEST) is None:
-        raise not_ours(path)
-
-
-def _delete_artifact(folder: Path) -> None:
-    """Delete the files that a manifest names, then the manifest, then the folder; nothing of others."""
-    named = named_files(folder / MANIFEST)
-    if named is None:
-        with suppress(OSError):  # a kill may have left it empty
-            folder.rmdir()
-        return
-    for name in named:
-        (folder / name).unlink(missing_ok=True)
-    for below in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        with suppress(OSError):
-            below.rmdir()
-    if [path.name for path in folder.iterdir()] == [MANIFEST]:
-        (folder / MANIFEST).unlink()
-        folder.rmdir()
-
-
-def _delete_all_but(kept: Set[str], folder: Path) -> None:
-    """Delete what the work went on from: the recipe, checkpoints, half-written files."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir():
-            with suppress(OSError):  # of what is kept
-                path.rmdir()
-        elif path.relative_to(folder).as_posix() not in kept:
-            path.unlink()
