@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from imageclef.errors import ConfigError
 from imageclef.retrieval.index import Index, IndexedImage
-from imageclef.retrieval.index_artifact import About, Change, build_index, change_index, open_index
+from imageclef.retrieval.index_artifact import About, open_index
+from imageclef.retrieval.index_changes import Change, build_index, change_index
 from imageclef.retrieval.kinds import Kind
 
 _STEPS, _N_QUERIES, _N_CHANGED, _K = 1000, 1000, 1000, 10

@@ -13,14 +13,8 @@ from imageclef.data.ids import composed
 from imageclef.errors import ArtifactError, DataError, MissingArtifact
 from imageclef.progress import Reporter, Silent
 from imageclef.retrieval.index import IndexedImage
-from imageclef.retrieval.index_artifact import (
-    About,
-    Change,
-    SkippedFile,
-    StoredIndex,
-    build_index,
-    change_index,
-)
+from imageclef.retrieval.index_artifact import About, SkippedFile, StoredIndex
+from imageclef.retrieval.index_changes import Change, build_index, change_index
 from imageclef.settings import parse_settings
 from imageclef.stages.report import OR, Report, command, count_of, shown
 from imageclef.storage.artifacts import verify

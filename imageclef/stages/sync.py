@@ -16,7 +16,8 @@ from imageclef.data.collection import FoundImages, ImageFile, Refusal, read_grou
 from imageclef.images.digests import DigestCache, Digests
 from imageclef.progress import Advance, Reporter, Silent
 from imageclef.retrieval.index import IndexedImage
-from imageclef.retrieval.index_artifact import Change, Metadata, SkippedFile, StoredIndex, change_index
+from imageclef.retrieval.index_artifact import Metadata, SkippedFile, StoredIndex
+from imageclef.retrieval.index_changes import Change, change_index
 from imageclef.stages.found import found_images
 from imageclef.stages.refused import refused_in_words
 from imageclef.stages.report import Report, command, count_of, name_some, shown

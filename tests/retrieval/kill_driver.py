@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from imageclef.errors import MissingArtifact
-from imageclef.retrieval.index_artifact import Change, change_index, open_index
+from imageclef.retrieval.index_artifact import open_index
+from imageclef.retrieval.index_changes import Change, change_index
 from imageclef.storage.artifacts import verify
 from tests.retrieval.made import images_of, names, stored
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageclef.retrieval.index import Index, IndexedImage
-from imageclef.retrieval.index_artifact import About, StoredIndex, build_index
+from imageclef.retrieval.index_artifact import About, StoredIndex
+from imageclef.retrieval.index_changes import build_index
 from imageclef.retrieval.kinds import Kind
 from imageclef.retrieval.vectors import Metric
 
