@@ -97,8 +97,14 @@ def test_the_edition_that_is_used_without_a_configuration_is_said(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.csv").write_text("a\tC1\n")
     words = ["validate", "run.csv", "--ids", "run.csv"]
-    assert "edition 2018" in CliRunner().invoke(app, words).stderr
-    assert not CliRunner().invoke(app, [*words, "--edition", "2018"]).stderr
+    said = CliRunner().invoke(app, words)
+    assert "no imageclef.toml in this folder; edition 2018 is used" in said.stdout
+    assert not said.stderr
+    assert "toml" not in CliRunner().invoke(app, [*words, "--edition", "2018"]).output
+    (tmp_path / "ids.csv").write_text("b\tC1\n")
+    refused = CliRunner().invoke(app, [*words[:-1], "ids.csv"])
+    assert refused.exit_code == 1
+    assert "toml" not in refused.output
 
 
 def test_merge_counts_concepts_and_assignments(tmp_path: Path) -> None:

@@ -142,12 +142,13 @@ def call(
     from imageclef.terminal import reporter
 
     function: Callable[..., Report] = getattr(stages, stage)
-    used = ""
+    used, later = "", as_json
     if not configured and "edition" in inspect.signature(function).parameters and "edition" not in arguments:
         from imageclef.config import load_config
 
         arguments["edition"] = load_config(config, overrides or []).edition
-        used = f"edition {arguments['edition']} is used"
+        # What is scored or joined by its edition is told afterwards, with the score: an error is one line.
+        used, later = f"edition {arguments['edition']} is used", True
     if configured:
         from imageclef.config import load_config, with_profile
 
@@ -155,12 +156,12 @@ def call(
         used = "the defaults are used"
         arguments = {"config": with_profile(asked, profile), **arguments}
     missing = _missing(config, used)
-    if missing and not as_json and not quiet:  # before the work, which may end with an error
+    if missing and not later and not quiet:  # before the work, which may end with an error
         typer.echo(f"imageclef: {missing}", err=True)
     if "reporter" in inspect.signature(function).parameters:
         arguments = {**arguments, "reporter": reporter(silent=quiet or as_json)}
     report = function(**arguments)
-    report.notes += [missing] if missing and as_json else []
+    report.notes += [missing] if missing and later else []
     report.next = _as_asked(report.next, config, [*(overrides or [])], device, profile)
     if as_json:
         typer.echo(json.dumps(_flat(report)))
