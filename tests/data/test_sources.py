@@ -81,6 +81,13 @@ def test_only_what_may_have_changed_is_read(folder: Path, monkeypatch: pytest.Mo
     assert asked == [folder / "a.jpg"]
 
 
+def test_another_size_at_the_same_time_is_read(folder: Path) -> None:
+    known = read(folder, {})
+    (folder / "a.jpg").write_bytes(b"longer")
+    os.utime(folder / "a.jpg", ns=(0, known["a.jpg"].changed))
+    assert read(folder, known)["a.jpg"].digest != known["a.jpg"].digest
+
+
 def test_the_cache_is_read_back_and_may_be_missing_or_damaged(folder: Path, tmp_path: Path) -> None:
     cache, sources = tmp_path / "cache" / "train.json", read(folder, {})
     assert read_sources(cache) == {}

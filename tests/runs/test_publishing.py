@@ -7,7 +7,7 @@ import pytest
 
 from imageclef.errors import ArtifactError
 from imageclef.runs import publishing as module
-from imageclef.runs.publishing import damaged, publishing, tidy
+from imageclef.runs.publishing import damaged, publishing, require_new_or_ours, tidy
 from imageclef.storage.locks import held
 
 
@@ -138,3 +138,13 @@ def test_a_run_that_was_edited_is_replaced_only_by_force(tmp_path: Path) -> None
     with publishing(tmp_path / "a.csv", force=True) as hidden:
         write(hidden, "third")
     assert (tmp_path / "a.csv").read_text() == "third"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a/held-out.csv"])
+def test_a_run_is_not_put_in_the_place_of_what_is_read(name: str, tmp_path: Path) -> None:
+    publish(tmp_path / "a.csv", "first")
+    read = tmp_path / "." / name
+    inputs = [read if name != "a/held-out.csv" else read.parent]
+    with pytest.raises(ArtifactError, match="is an input"):
+        require_new_or_ours(tmp_path / "a.csv", inputs, force=True)
+    require_new_or_ours(tmp_path / "b.csv", inputs)

@@ -77,6 +77,29 @@ def test_trainings_with_the_same_weights_are_interchangeable(project: Path) -> N
     assert not any(walk(config).values())
 
 
+def test_a_run_that_was_changed_is_not_up_to_date(project: Path) -> None:
+    config = load_config(project / "imageclef.toml")
+    walk(config)
+    (run,) = map(Path, stages.classify(config).runs)
+    run.write_text(run.read_text() + "more\t\n")
+    (other,) = map(Path, stages.classify(config).runs)
+    assert other != run
+    assert stages.classify(config).runs == [str(other)]
+
+
+def test_other_groups_are_another_training(project: Path) -> None:
+    """The groups decide which images are held out, and only that."""
+    config = load_config(project / "imageclef.toml")
+    walk(config)
+    groups = project / "data" / "train-groups.csv"
+    lines = groups.read_text().splitlines()
+    groups.write_text(
+        "\n".join([lines[0], *(f"{line.split(',')[0]},g{n},x" for n, line in enumerate(lines[1:]))])
+    )
+    assert not [path for path in stages.ingest(config).wrote if "stores" in path]
+    assert stages.train(config).wrote
+
+
 def test_settings_that_change_a_result_have_a_place_of_their_own(project: Path) -> None:
     config = load_config(project / "imageclef.toml")
     walk(config)

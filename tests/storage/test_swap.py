@@ -30,6 +30,16 @@ def test_a_finished_folder_takes_the_place_of_the_earlier_one(tmp_path: Path) ->
     assert content(tmp_path) == {"a/deep/model": "new"}
 
 
+def test_a_folder_whose_manifest_is_not_as_it_was_written_takes_no_place(tmp_path: Path) -> None:
+    made(tmp_path / "a", "old")
+    partial = made(tmp_path / "b", "new").rename(partial_of(tmp_path / "a"))
+    manifest = partial / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("train", "Train"))
+    finish(tmp_path / "a")
+    swap_in(tmp_path / "a")
+    assert content(tmp_path) == {"a/deep/model": "old", ".a.partial/deep/model": "new"}
+
+
 def test_the_earlier_one_comes_back_after_a_kill_between_two_renames(tmp_path: Path) -> None:
     made(tmp_path / "a", "old").rename(retired_of(tmp_path / "a"))
     partial_of(tmp_path / "a").mkdir()
