@@ -7,9 +7,7 @@ A learner's own settings stand in its file; here the table ``[learner]`` is carr
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
-from hashlib import sha256
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -22,9 +20,6 @@ from imageclef.toml_tables import read_table, set_value
 DEFAULT_PATH = Path("imageclef.toml")
 DEFAULT_EDITION = "2018"
 """Whose run files are written and scored, unless the configuration says otherwise."""
-
-_MOST_LETTERS = 180
-"""Of a file's name; file systems take 255 bytes, and hidden siblings have longer names."""
 
 
 def checked_name(name: str) -> str:
@@ -257,32 +252,6 @@ def with_profile(config: Config, name: str | None) -> Config:
         raise ConfigError(f"no profile '{name}' in the configuration; there are: {known}")
     profile = config.profiles[name]
     return config.model_copy(update={"features": profile.features, "weights": profile.weights})
-
-
-def departures(settings: Settings, among: Collection[str] | None = None) -> list[str]:
-    """Name the settings that are not at their defaults, as ``key=value``, for the name of a file.
-
-    Args:
-        settings: any.
-        among: the keys that count; by default all.
-    """
-    usual = {key: field.get_default() for key, field in type(settings).model_fields.items()}
-    keys = sorted(usual if among is None else among)
-    return [f"{key}={_as_name(value)}" for key in keys if (value := getattr(settings, key)) != usual[key]]
-
-
-def _as_name(value: Any) -> str:
-    """A value as part of a file name; where signs had to go, a digest keeps two values apart."""
-    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    plain = re.sub(r"[^A-Za-z0-9.,_-]", "_", text)
-    return plain if plain == text else f"{plain}_{sha256(text.encode()).hexdigest()[:6]}"
-
-
-def shortened(name: str) -> str:
-    """A name that file systems take: a long one ends with a digest of what was cut off."""
-    if len(name) <= _MOST_LETTERS:
-        return name
-    return f"{name[:_MOST_LETTERS]}_{sha256(name.encode()).hexdigest()[:12]}"
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from imageclef.config import Config, departures, shortened
+from imageclef.config import Config
 from imageclef.data.annotations import Annotations, read_annotations
 from imageclef.data.collection import read_groups
 from imageclef.data.concept_list import ConceptLists, read_concept_list
@@ -33,6 +33,7 @@ from imageclef.errors import ConfigError
 from imageclef.features.columns import side_by_side
 from imageclef.features.feature_set import FeatureSet
 from imageclef.learners.settings import Choice, choose
+from imageclef.naming import departures, shortened
 from imageclef.retrieval.index import IndexedImage
 from imageclef.retrieval.index_artifact import StoredIndex, open_index
 from imageclef.runs.editions import Edition, edition_named

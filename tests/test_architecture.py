@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "threads"},
     {"storage"},
     {"devices", "settings", "toml_tables"},
-    {"config", "progress"},
+    {"config", "naming", "progress"},
     {"data", "demo", "images"},
     {"learners"},
     {"features"},
