@@ -123,3 +123,35 @@ def test_a_signal_stops_with_one_line(tmp_path: Path, number: signal.Signals, co
     assert process.returncode == code
     assert errors.count("\n") == 1
     assert "the same command goes on from here" in errors
+
+
+IMPORTING = """
+import os, signal, sys, types
+from imageclef import cli
+
+def app():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except SystemExit as end:  # as an extension does that is being imported
+        raise ImportError("initialization failed") from end
+
+cli.app = app
+cli.main()
+"""
+
+
+def test_a_signal_while_an_extension_is_imported_stops_with_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_fault_of_ours_is_shown_whole() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from imageclef import cli\ncli.app = lambda: 1 / 0\ncli.main()"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr

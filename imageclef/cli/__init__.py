@@ -27,6 +27,9 @@ app = new_group(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_stopped_by: list[int] = []
+"""The signal that asked the command to stop, once one has."""
+
 for module in (path, archive, runs):
     module.add_to(app)
 
@@ -37,15 +40,26 @@ def main() -> None:
     _on_signals(_stop)
     try:
         app()
-    except ImageclefError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
-    except MemoryError:
-        _fail("out of memory; a smaller extract.batch_size or learner may fit")
+    except Exception as error:
+        if _stopped_by:  # an extension that was being imported makes an ImportError of the exit
+            sys.exit(128 + _stopped_by[-1])
+        _tell(error)
     finally:
         if signal.getsignal(signal.SIGINT) is _stop:  # all is done but the end
             _on_signals(signal.SIG_IGN)
+
+
+def _tell(error: Exception) -> NoReturn:
+    """End with the sentence of an error that is expected; any other is a fault of ours, and shown whole."""
+    match error:
+        case ImageclefError():
+            _fail(str(error))
+        case OSError():
+            _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        case MemoryError():
+            _fail("out of memory; a smaller extract.batch_size or learner may fit")
+        case _:
+            raise error
 
 
 def _on_signals(handler: Callable[[int, object], NoReturn] | signal.Handlers) -> None:
@@ -55,6 +69,7 @@ def _on_signals(handler: Callable[[int, object], NoReturn] | signal.Handlers) ->
 
 def _stop(signum: int, frame: object) -> NoReturn:
     _on_signals(_leave)
+    _stopped_by.append(signum)
     # Not through Python's buffers, in whose middle the signal may have come.
     os.write(sys.stderr.fileno(), b"imageclef: stopped; the same command goes on from here\n")
     sys.exit(128 + signum)

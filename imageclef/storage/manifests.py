@@ -43,7 +43,7 @@ def read_manifest(path: Path, made_by: str) -> dict[str, Any]:
                 f"{path}: made by an earlier version (format {found}, expected {FORMAT}); {again}"
             ) from None
         if named_files(manifest_path) is None:  # --force would not know which files are ours
-            again = f"move {path} away and run `{made_by}`"
+            again = f"move its folder away and run `{made_by}`"
         raise ArtifactError(f"{manifest_path}: changed since it was written; {again}") from None
     if manifest.get("format") != FORMAT or not _is_manifest(manifest):
         raise ArtifactError(f"{manifest_path}: not a manifest of format {FORMAT}; {again}")

@@ -133,7 +133,7 @@ def test_the_advice_on_a_damaged_manifest_can_be_followed(tmp_path: Path) -> Non
         open_artifact(tmp_path / "a", "imageclef train")
     publish(tmp_path / "a", force=True)
     manifest.write_text(text[:-20])
-    with pytest.raises(ArtifactError, match=r"move .*a away and run `imageclef train`"):
+    with pytest.raises(ArtifactError, match=r"move its folder away and run `imageclef train`"):
         open_artifact(tmp_path / "a", "imageclef train")
     with pytest.raises(ArtifactError, match=re.escape(f"{tmp_path / 'a'}: ")):
         publish(tmp_path / "a", force=True)
