@@ -19,7 +19,7 @@ from imageclef.toml_tables import read_table, set_value
 
 DEFAULT_PATH = Path("imageclef.toml")
 DEFAULT_EDITION = "2018"
-"""Whose run files are written and scored, unless the configuration says otherwise."""
+"""The edition of runs and scores, unless the configuration names another."""
 
 
 def checked_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where to compute, and in which precision: settled without importing PyTorch wherever that is possible.
+"""The device and the precision of a computation, found without importing PyTorch wherever that is possible.
 
 An up-to-date stage must know its device to recognise its artifact, and must not spend seconds on an import.
 """

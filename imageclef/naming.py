@@ -10,7 +10,7 @@ from typing import Any
 from imageclef.settings import Settings
 
 _MOST_LETTERS = 180
-"""Of a file's name; file systems take 255 bytes, and hidden siblings have longer names."""
+"""The longest name that is not cut: file systems take 255 bytes, and hidden siblings have longer names."""
 
 
 def departures(settings: Settings, among: Collection[str] | None = None) -> list[str]:

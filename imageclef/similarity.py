@@ -79,7 +79,7 @@ def listed_digests(workspace: Workspace, index: Index) -> Mapping[str, ImageKey]
 
 
 def load_regions(workspace: Workspace, learners: Callable[[], Sequence[Learner]]) -> Regions | str:
-    """Where images agree, by the learner of the features; or the reason why that cannot be said."""
+    """Return the regions in which images agree, or the reason why they cannot be found."""
     from imageclef.features.regions import Regions
 
     try:

@@ -21,7 +21,7 @@ _TRAIN, _TEST, _EXTRA = range(3)
 
 @dataclass(frozen=True)
 class DrawnCollection:
-    """Where a drawn collection lies."""
+    """The files of a drawn collection."""
 
     train_images: Path
     train_concepts: Path

@@ -25,7 +25,7 @@ from imageclef.errors import DataError
 from imageclef.settings import Settings
 
 _LARGEST = np.float32(15.0)
-"""Of a log-odds: a probability of 0 or 1 is taken as one in three million away from it."""
+"""The largest log-odds: a probability of 0 or 1 is taken as one in three million away from it."""
 
 
 class ImportedSettings(Settings):

@@ -100,7 +100,7 @@ class Decision:
         return decide(self.rule, Evidence(scores, nearest), most), scores
 
     def within(self, n_concepts: int) -> Decision:
-        """That of the first concepts alone; the rule of a window has one threshold, which stays."""
+        """Keep the first concepts only; the rule of a window has one threshold, which stays."""
         calibration = Calibration(self.calibration.slopes[:n_concepts], self.calibration.offsets[:n_concepts])
         return Decision(calibration, self.rule)
 

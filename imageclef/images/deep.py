@@ -25,7 +25,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _ASSOCIATED = 1
 
 BASE_BYTES = 9
-"""Of a pixel of 8 bits in memory, with conversion: what the limit of pixels is made for."""
+"""Bytes that a pixel of 8 bits takes with its conversion; the limit of pixels is made for it."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 from imageclef.errors import TrainingError
 
 _SHARE_FOR_IMAGES = 0.5
-"""Of a device's free memory: networks, their gradients and activations need the rest."""
+"""The share of a device's free memory that a store may take: networks and their gradients need the rest."""
 
 _BLOCK = 1024
 

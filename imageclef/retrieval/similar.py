@@ -67,7 +67,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Where a query and a hit agree: two grids over the whole image, from 0 to 1, 1 where they agree most."""
+    """Grids over a query and a hit, from 0 to 1: 1 where the two agree most."""
 
     query: list[list[float]]
     image: list[list[float]]
@@ -246,7 +246,7 @@ class SimilaritySearch:
     def _agreements(
         self, query: Query, rows: NDArray[np.int64], hits: Sequence[Hit]
     ) -> tuple[list[Agreement | None], str]:
-        """Where each hit agrees with the first file of the query, or else with its first indexed image."""
+        """Return the regions in which each hit agrees with the query's first image."""
         found: list[Agreement | None] = [None] * len(hits)
         regions = self.regions()
         if isinstance(regions, str):

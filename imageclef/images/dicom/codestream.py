@@ -129,7 +129,7 @@ def _places(frame: bytes, wanted: int | None) -> list[int]:
 
 
 def _next_marker(frame: bytes, at: int) -> int:
-    """Where a scan's data end: at a marker that is no stuffed byte and no restart."""
+    """Find the end of a scan's data: a marker that is no stuffed byte and no restart."""
     while (at := frame.find(b"\xff", at)) >= 0 and at + 1 < len(frame):
         if frame[at + 1] != 0 and frame[at + 1] not in _ALONE:
             return at

@@ -35,7 +35,7 @@ from imageclef.service.served.gallery import Gallery
 from imageclef.service.served.projection import Projection
 
 MOST_HITS = 200
-"""Of one query."""
+"""The most images that one query may have."""
 MOST_POINTS = 50_000
 """Of the map; of larger collections so many are shown, evenly over the index."""
 

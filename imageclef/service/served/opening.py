@@ -112,7 +112,7 @@ class _Loaded:
         self._regions: Regions | str | None = None
 
     def regions(self) -> Regions | str:
-        """Where images agree; the mean image is computed when it is first needed."""
+        """Return what finds where images agree; the mean image is computed when it is first needed."""
         with self._lock:
             if self._regions is None:
                 self._regions = load_regions(self._workspace, lambda: self.encoder.learners)
